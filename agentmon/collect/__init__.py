@@ -1,0 +1,1 @@
+"""From bytes to events: framer, parsers, sampler, and the collector that drives them."""

@@ -1,0 +1,1 @@
+"""One thin file for each subcommand; its docstring is its help."""

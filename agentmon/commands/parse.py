@@ -1,0 +1,64 @@
+"""agentmon parse"""
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import BinaryIO, get_args
+
+import click
+
+from agentmon.collect.parsers.all import standard
+from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.recorder import Recorder
+from agentmon.errors import AgentmonError
+from agentmon.events import Stream
+
+_CHUNK = 64 * 1024
+
+
+@click.command("parse")
+@click.argument("file", required=False)
+@click.option("--stdout", "stdout_file", metavar="F", help="What the command wrote to stdout.")
+@click.option("--stderr", "stderr_file", metavar="F", help="What the command wrote to stderr.")
+@click.option("--tty", "tty_file", metavar="F", help="What the command wrote to a terminal.")
+@click.option("--start-time", type=float, metavar="T", help="Time stamp of the events, Unix seconds [default: now].")
+@click.option("--team", default="default", show_default=True, help="team_id of the events.")
+@click.option("--agent", default="default", show_default=True, help="agent_id of the events.")
+@click.option("--no-logs", is_flag=True, help="Leave the log entries out.")
+@click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
+def command(
+    file: str | None, stdout_file: str | None, stderr_file: str | None, tty_file: str | None, start_time: float | None,
+    team: str, agent: str, no_logs: bool, no_redact: bool,
+) -> None:  # fmt: skip
+    """The parsers of `run` over a saved log; events to stdout.
+
+    FILE is read as stdout; without any file, stdin is.
+    """
+    named: list[tuple[Stream, str | None]] = [
+        ("stdout", file), ("stdout", stdout_file), ("stderr", stderr_file), ("tty", tty_file),
+    ]  # fmt: skip
+    inputs = [(stream, path) for stream, path in named if path is not None] or [(get_args(Stream)[0], "-")]
+    now = time.time() if start_time is None else start_time
+    pipeline = Pipeline(standard(), logs=not no_logs, redacted=not no_redact)
+    recorder = Recorder("parse", agent, team)
+    out = sys.stdout.buffer
+    for stream, path in inputs:
+        with _open(path) as source:
+            while data := source.read1(_CHUNK):  # type: ignore[attr-defined]
+                _write(out, recorder, pipeline.feed(stream, data, now), now)
+    _write(out, recorder, pipeline.close(now), now)
+    out.flush()
+
+
+def _write(out: BinaryIO, recorder: Recorder, items: Iterable, now: float) -> None:
+    for piece in recorder.record(items, now):
+        out.write(piece.data)
+
+
+def _open(path: str) -> BinaryIO:
+    if path == "-":
+        return sys.stdin.buffer
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise AgentmonError(f"{path}: {error.strerror}") from None

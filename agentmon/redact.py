@@ -1,0 +1,59 @@
+"""Secrets of known shape, masked. The shapes are those that the providers document for their keys."""
+
+import re
+
+NEEDLES = (
+    "sk-", "sk_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "xox", "hf_",
+    "gsk_", "xai-", "pplx-", "r8_", "npm_", "earer ", "PRIVATE KEY-----", "ecret_access_key", "SECRET_ACCESS_KEY",
+    "x-api-key", "X-API-Key", "X-Api-Key", "_API_KEY", "_api_key", "eyJ", "ya29.",
+)  # fmt: skip
+MASK = "[redacted]"
+
+_KEYS = re.compile(
+    r"""(?<![A-Za-z0-9])(
+      sk-(?:ant|proj|svcacct|admin|or|lf)-[A-Za-z0-9_-]{8,200}      # Anthropic, OpenAI, OpenRouter, Langfuse
+    | sk-[A-Za-z0-9]{20,200} | sk_(?:live|test)_[A-Za-z0-9]{16,200}
+    | AIza[A-Za-z0-9_-]{30,60} | ya29\.[A-Za-z0-9_-]{20,500}        # Google
+    | gh[pousr]_[A-Za-z0-9]{20,255} | github_pat_[A-Za-z0-9_]{20,255} | glpat-[A-Za-z0-9_-]{16,100}
+    | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])
+    | xox[abeoprs]-[A-Za-z0-9-]{10,250} | hf_[A-Za-z0-9]{20,100} | gsk_[A-Za-z0-9]{20,100} | xai-[A-Za-z0-9]{20,200}
+    | pplx-[A-Za-z0-9]{20,100} | r8_[A-Za-z0-9]{20,100} | npm_[A-Za-z0-9]{30,60}
+    | eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}   # a JSON web token
+    )""",
+    re.VERBOSE,
+)
+_NAMED = re.compile(
+    r"""(\b[Bb]earer\ {1,4} | (?:secret_access_key|x-api-key|_api_key)["']?\ {0,4}[:=]\ {0,4}["']?)
+    (?!\[redacted\]) [A-Za-z0-9._~+/=-]{8,4000}""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_PEM = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL)
+_PEM_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
+
+
+def mask(text: str) -> str:
+    """`text` with every secret of a known shape replaced."""
+    if "PRIVATE KEY-----" in text:
+        text = _PEM.sub(MASK, text)
+    text = _KEYS.sub(MASK, text)
+    return _NAMED.sub(lambda m: m[1] + MASK, text)
+
+
+class Masker:
+    """Masks line by line; a private key may spread over many of them."""
+
+    def __init__(self) -> None:
+        self.inside_key = False
+
+    def mask(self, text: str) -> str:
+        """One line (or one entry of several lines) without its secrets."""
+        if self.inside_key:
+            end = _PEM_END.search(text)
+            if end is None:
+                return MASK
+            self.inside_key = False
+            text = MASK + text[end.end() :]
+        begin = text.rfind("-----BEGIN ")
+        if begin >= 0 and "PRIVATE KEY-----" in text[begin:] and not _PEM_END.search(text, begin):
+            self.inside_key = True
+        return mask(text)

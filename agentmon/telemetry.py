@@ -1,0 +1,109 @@
+"""AgentTelemetry and the one fold: every view is `apply` over events, and then a rendering."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agentmon.events import ActivityLog, Alert, Event, Gap, GitActivity, Lifecycle, ProcessMetrics, TokenUsage
+from agentmon.ndjson import payload_dict
+from agentmon.usage import Ledger
+
+GIT_KEPT = 10
+LOGS_KEPT = 100
+LOGS_SHOWN = 50
+
+
+@dataclass(slots=True)
+class AgentTelemetry:
+    """What is known of one agent: the aggregate of the contract."""
+
+    agent_id: str
+    team_id: str
+    git_activities: deque[GitActivity] = field(default_factory=lambda: deque(maxlen=GIT_KEPT))
+    activity_logs: deque[ActivityLog] = field(default_factory=lambda: deque(maxlen=LOGS_KEPT))
+    last_updated: float | None = None
+
+
+@dataclass(slots=True)
+class RunTelemetry:
+    """All that the events of one run add up to."""
+
+    run_id: str | None = None
+    agent_id: str | None = None
+    team_id: str | None = None
+    start: Lifecycle | None = None
+    started_at: float | None = None
+    end: Lifecycle | None = None
+    process_metrics: ProcessMetrics | None = None
+    agents: dict[str, AgentTelemetry] = field(default_factory=dict)
+    usage: Ledger = field(default_factory=Ledger)
+    git_operations: dict[str, int] = field(default_factory=dict)
+    alerts: list[Alert] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    log_levels: dict[str, int] = field(default_factory=dict)
+    last_updated: float | None = None
+
+
+def apply(state: RunTelemetry, event: Event) -> None:
+    """Fold one event of a run into its state."""
+    if state.run_id is None:
+        state.run_id, state.agent_id, state.team_id = event.run_id, event.agent_id, event.team_id
+    state.last_updated = event.timestamp
+    payload = event.payload
+    if isinstance(payload, ProcessMetrics):
+        state.process_metrics = payload
+        return
+    agent = state.agents.get(event.agent_id)
+    if agent is None:
+        agent = state.agents[event.agent_id] = AgentTelemetry(event.agent_id, event.team_id)
+    agent.last_updated = event.timestamp
+    match payload:
+        case ActivityLog():
+            agent.activity_logs.append(payload)
+            state.log_levels[payload.level] = state.log_levels.get(payload.level, 0) + 1
+        case GitActivity():
+            agent.git_activities.append(payload)
+            state.git_operations[payload.operation] = state.git_operations.get(payload.operation, 0) + 1
+        case TokenUsage():
+            state.usage.add(event.agent_id, payload)
+        case Lifecycle(state="started"):
+            state.start, state.started_at = payload, event.timestamp
+        case Lifecycle(state="stopped" | "error"):
+            state.end = payload
+        case Alert():
+            state.alerts.append(payload)
+        case Gap():
+            state.gaps.append(payload)
+
+
+def fold(events: Iterable[Event]) -> RunTelemetry:
+    """The state after all of `events`."""
+    state = RunTelemetry()
+    for event in events:
+        apply(state, event)
+    return state
+
+
+def telemetry_dict(state: RunTelemetry) -> dict[str, Any]:
+    """One AgentTelemetry object for the whole run, with its agents by name."""
+    usage = asdict(state.usage.totals())
+    usage["models"] = {name: asdict(sums) for name, sums in state.usage.by_model().items()}
+    per_agent = state.usage.by_agent()
+    own = [agent for agent in state.agents.values()]
+    return {
+        "run_id": state.run_id,
+        "agent_id": state.agent_id,
+        "team_id": state.team_id,
+        "process_metrics": payload_dict(state.process_metrics) if state.process_metrics else None,
+        "git_activities": [payload_dict(g) for a in own for g in a.git_activities][-GIT_KEPT:],
+        "git_operations": state.git_operations,
+        "token_usage": usage,
+        "activity_logs": [payload_dict(entry) for a in own for entry in a.activity_logs][-LOGS_SHOWN:],
+        "agents": [a.agent_id for a in own],
+        "usage_by_agent": {name: asdict(sums) for name, sums in per_agent.items()},
+        "lifecycle": payload_dict(state.end) if state.end else payload_dict(state.start) if state.start else None,
+        "alerts": [payload_dict(a) for a in state.alerts],
+        "gaps": [payload_dict(g) for g in state.gaps],
+        "last_updated": state.last_updated,
+    }
