@@ -7,7 +7,7 @@ import click
 from agentmon import __version__
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
-COMMANDS = ("parse", "report")
+COMMANDS = ("run", "attach", "parse", "report", "schema", "doctor")
 
 
 class LazyGroup(click.Group):
@@ -30,10 +30,10 @@ def agentmon() -> None:
     """Telemetry for LLM-agent orchestrators: run any command unchanged, and see what it does."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; the exit status."""
+def main(argv: list[str] | None = None, inherited: object = None) -> int:
+    """Run the command line; the exit status. inherited: signals.Inherited, where signals are held back for `run`."""
     try:
-        result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False)
+        result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited)
         return result if isinstance(result, int) else 0
     except AgentmonError as error:
         click.echo(f"agentmon: {error.message}", err=True)

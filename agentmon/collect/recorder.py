@@ -1,26 +1,11 @@
 """Recorder: gives findings their place in the stream, and their bytes."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from agentmon import ndjson
+from agentmon.piece import Piece
 from agentmon.collect.pipeline import Plain, iso
-from agentmon.events import ActivityLog, Event, Finding, Payload
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Consecutive events as they go to every sink: `count` lines, the first has `first_seq`.
-
-    logs: all of them are log entries, the first to go where room is short. event: the event itself, if it is one
-    and no log entry.
-    """
-
-    data: bytes
-    first_seq: int
-    count: int
-    logs: bool
-    event: Event | None = None
+from agentmon.events import ActivityLog, Event, Finding, Gap, Payload
 
 
 class Recorder:
@@ -30,6 +15,11 @@ class Recorder:
         self.run_id, self.agent_id, self.team_id = run_id, agent_id, team_id
         self._next = first_seq
         self._lines = ndjson.LogLines(run_id, agent_id, team_id)
+
+    @property
+    def last_seq(self) -> int:
+        """The seq of the newest event, 0 before the first."""
+        return self._next - 1
 
     def record(self, items: Iterable[Plain | Finding], time: float) -> Iterator[Piece]:
         """Pieces of what a pipeline gave for bytes read at `time` (Unix seconds)."""
@@ -41,6 +31,11 @@ class Recorder:
                 yield piece
             else:
                 yield self.event(item.payload, time, item.agent)
+
+    def gap(self, first_seq: int, events: int, size: int, reason: str, sink: str, time: float) -> bytes:
+        """A sink's own gap: it stands for the events that this sink did not take, from `first_seq` on."""
+        payload = Gap(lost_bytes=size, lost_events=events, reason=reason, sink=sink)
+        return ndjson.encode(Event(self.run_id, first_seq, self.agent_id, self.team_id, payload, time))
 
     def event(self, payload: Payload, time: float, agent: str | None = None) -> Piece:
         """The piece of one event."""

@@ -1,0 +1,262 @@
+"""Collector: everything that can be slow or can fail, in a process of its own.
+
+It reads the relay's frames, parses, samples, and feeds the sinks. When the relay disappears it writes the closing event
+and ends; nothing that happens here reaches the child.
+"""
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from agentmon.piece import Piece
+from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.recorder import Recorder
+from agentmon.collect.sampler import Sampler, SystemReader
+from agentmon.events import Gap, Lifecycle, ProcessMetrics
+from agentmon.relay import channel as frames
+from agentmon.relay.channel import Channel, Frame, FrameReader
+from agentmon.sinks import Sink, SinkBroken
+
+_READ = 1 << 20
+_JOIN = 256 << 10
+_RETRY_MS = 50
+_OPTIONAL_IDLE_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a run before it starts. interval: seconds between two samples."""
+
+    run_id: str
+    agent_id: str
+    team_id: str
+    argv: tuple[str, ...]
+    cwd: str | None
+    host: str
+    version: str
+    interval: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parent_run_id: str | None = None
+
+
+class Collector:
+    """Collects one run. say: a line for the user, printed by the relay."""
+
+    def __init__(
+        self, about: Description, pipeline: Pipeline, sinks: Sequence[Sink], channel: Channel, notes_fd: int
+    ) -> None:
+        self._about, self._pipeline, self._channel, self._notes_fd = about, pipeline, channel, notes_fd
+        self._sinks = list(sinks)
+        self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
+        for sink in self._sinks:
+            sink.attach(self._gap_line)
+        self._sampler: Sampler | None = None
+        self._tick_at = float("inf")
+        self._pid: int | None = None
+        self._exit: dict[str, object] | None = None
+        self._received = 0
+        self._sources: dict[str, dict[str, int]] = {}
+        self._started = time.monotonic()
+
+    def run(self) -> None:
+        """Until the relay has told the end, or is gone."""
+        reader = FrameReader()
+        poll = select.poll()
+        fd = self._channel.read_fd
+        while True:
+            interests = {fd: select.POLLIN}
+            for sink in self._sinks:
+                interests |= sink.interests()
+            for wanted, mask in interests.items():
+                poll.register(wanted, mask)
+            events = poll.poll(self._timeout_ms())
+            for wanted in interests:
+                poll.unregister(wanted)
+            if any(ready == fd for ready, _ in events):
+                data = os.read(fd, _READ)
+                if not data:
+                    break
+                self._take(self._channel.frames(reader, data))
+            self._rest_of_turn()
+        self._end()
+
+    # ------------------------------------------------------------------ frames
+
+    def _take(self, arrived: Iterable[Frame]) -> None:
+        for frame in _joined(arrived):
+            match frame.kind:
+                case frames.DATA:
+                    self._data(frame)
+                case frames.START:
+                    self._pid = frame.fields()["pid"]
+                    self._start(frame.time)
+                case frames.EXEC:
+                    self._event(Lifecycle("running", pid=self._pid), frame.time)
+                    self._tick_at = time.monotonic()
+                case frames.LOST:
+                    lost = int.from_bytes(frame.data, "little")
+                    stream = frames.STREAMS[frame.stream]
+                    self._source(stream)["lost_bytes"] += lost
+                    self._event(Gap(lost, None, "the collector was too far behind", stream=stream), time.time())
+                case frames.EXIT:
+                    self._exit = frame.fields()
+            self._rest_of_turn()
+
+    def _start(self, at: float) -> None:
+        about = self._about
+        self._event(
+            Lifecycle(
+                "started", argv=about.argv, cwd=about.cwd, pid=self._pid, host=about.host, version=about.version,
+                labels=dict(about.labels) or None, parent_run_id=about.parent_run_id,
+            ),
+            at,
+        )  # fmt: skip
+        assert self._pid is not None
+        self._sampler = Sampler(self._pid, SystemReader(), time.monotonic)
+
+    def _data(self, frame: Frame) -> None:
+        stream = frames.STREAMS[frame.stream]
+        seen = self._source(stream)
+        seen["bytes"] += len(frame.data)
+        seen["lines"] += frame.data.count(b"\n")
+        self._received += len(frame.data)
+        self._offer(self._recorder.record(self._pipeline.feed(stream, frame.data, frame.time), frame.time))  # type: ignore[arg-type]
+
+    def _source(self, stream: str) -> dict[str, int]:
+        return self._sources.setdefault(stream, {"bytes": 0, "lines": 0, "lost_bytes": 0})
+
+    # ------------------------------------------------------------------ events
+
+    def _event(self, payload: Lifecycle | ProcessMetrics | Gap, at: float) -> None:
+        self._offer((self._recorder.event(payload, at),))
+
+    def _offer(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            for sink in self._sinks:
+                sink.offer(piece)
+
+    def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
+        return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
+
+    def _rest_of_turn(self) -> None:
+        """After every step: a sample if one is due, and the sinks."""
+        now = time.monotonic()
+        if now >= self._tick_at and self._sampler is not None:
+            self._tick_at = max(self._tick_at + self._about.interval, now)
+            sample = self._sampler.sample()
+            if sample is None:
+                self._tick_at = float("inf")
+            else:
+                self._event(sample, time.time())
+        self._pump(now)
+
+    def _pump(self, now: float) -> None:
+        moved = False
+        for sink in tuple(self._sinks):
+            try:
+                moved |= sink.pump(now)
+            except SinkBroken as broken:
+                self._sinks.remove(sink)
+                self._say(f"{broken}; this sink gets no more events")
+                with contextlib.suppress(OSError):
+                    sink.close()
+        if moved:
+            self._channel.counters.add("progress")
+
+    def _timeout_ms(self) -> int | None:
+        wait = self._tick_at - time.monotonic()
+        if any(not sink.idle and not sink.interests() for sink in self._sinks):
+            wait = min(wait, _RETRY_MS / 1000)
+        return None if wait == float("inf") else max(0, round(wait * 1000))
+
+    # ------------------------------------------------------------------ the end
+
+    def _end(self) -> None:
+        if self._exit is None:
+            self._take(self._channel.rest())
+        now = time.time()
+        self._offer(self._recorder.record(self._pipeline.close(now), now))
+        missing = self._channel.counters.get("sent_bytes") - self._received - sum(s["lost_bytes"] for s in self._sources.values())
+        if self._exit is None and missing > 0:
+            self._event(Gap(missing, None, "the relay was killed"), now)
+        if self._sampler is not None:
+            told = self._exit or {}
+            peak = told.get("max_rss_kb")
+            cpu = told.get("cpu_time_s")
+            self._event(
+                self._sampler.final(
+                    cpu if isinstance(cpu, float) else None, round(peak / 1024, 3) if isinstance(peak, int) else None
+                ),
+                now,
+            )
+        self._event(self._closing(), now)
+        self._drain()
+        for sink in self._sinks:
+            with contextlib.suppress(OSError):
+                sink.close()
+
+    def _closing(self) -> Lifecycle:
+        sources = self._sources or None
+        if self._exit is None:
+            return Lifecycle(
+                "error", pid=self._pid, duration_s=round(time.monotonic() - self._started, 6), sources=sources,
+                reason="the relay was killed; the child was sent SIGTERM",
+            )  # fmt: skip
+        told = self._exit
+        code, peak = told["exit_code"], told["max_rss_kb"]
+        return Lifecycle(
+            "stopped" if code == 0 else "error", pid=self._pid, exit_code=code, signal=told["signal"],  # type: ignore[arg-type]
+            duration_s=round(told["duration_s"], 6), cpu_time_s=told["cpu_time_s"],  # type: ignore[call-overload, arg-type]
+            max_rss_mb=round(peak / 1024, 3) if isinstance(peak, int) else None,
+            reason=told["reason"], sources=sources,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def _drain(self) -> None:
+        """Sinks that the user asked to be whole are waited for as long as it takes (the relay leaves after 5 s);
+        the others only while they make progress."""
+        moved_at = time.monotonic()
+        progress = self._channel.counters.get("progress")
+        while waiting := [sink for sink in self._sinks if not sink.idle]:
+            now = time.monotonic()
+            self._pump(now)
+            if self._channel.counters.get("progress") != progress:
+                progress, moved_at = self._channel.counters.get("progress"), now
+            if not any(sink.must for sink in waiting):
+                self._channel.counters.set("phase", 1)
+                if now - moved_at > _OPTIONAL_IDLE_S:
+                    return
+            poll = select.poll()
+            for sink in waiting:
+                for fd, mask in sink.interests().items():
+                    poll.register(fd, mask & ~select.POLLIN)
+            poll.poll(_RETRY_MS)
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._notes_fd, text.encode("utf-8", "replace") + b"\n")
+
+
+def _joined(arrived: Iterable[Frame]) -> Iterator[Frame]:
+    """Neighbours of one stream as one frame: a child that writes byte by byte costs no more than its bytes."""
+    held: list[Frame] = []
+    size = 0
+    for frame in arrived:
+        if held and (frame.kind != frames.DATA or frame.stream != held[0].stream or size > _JOIN):
+            yield _one(held)
+            held, size = [], 0
+        if frame.kind != frames.DATA:
+            yield frame
+            continue
+        held.append(frame)
+        size += len(frame.data)
+    if held:
+        yield _one(held)
+
+
+def _one(held: list[Frame]) -> Frame:
+    first = held[0]
+    return first if len(held) == 1 else Frame(first.kind, first.stream, first.time, b"".join(f.data for f in held))
+

@@ -1,0 +1,108 @@
+"""Run logs: where they live, and how to find one."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from agentmon.errors import AgentmonError
+
+KEPT_S = 30 * 24 * 3600
+SUFFIX = ".ndjson"
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique: UTC second and 32 random bits."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.urandom(4).hex()
+
+
+def state_dir() -> Path:
+    """$XDG_STATE_HOME/agentmon, by default ~/.local/state/agentmon (XDG base directories 0.8).
+
+    Raises AgentmonError where there is no home.
+    """
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / "agentmon"
+    home = os.environ.get("HOME", "")
+    if not home or not os.path.isdir(home):
+        raise AgentmonError(f"no home directory (HOME={home!r}); set HOME or XDG_STATE_HOME")
+    return Path(home) / ".local" / "state" / "agentmon"
+
+
+def runs_dir() -> Path:
+    """The folder of the run logs."""
+    return state_dir() / "runs"
+
+
+def create(run_id: str) -> tuple[Path, int]:
+    """A new run log, private (0600) and locked for as long as its descriptor is open. Raises AgentmonError."""
+    import fcntl
+
+    path = runs_dir() / (run_id + SUFFIX)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+    except FileExistsError:
+        raise AgentmonError(f"{path}: this run id exists already; choose another --run-id") from None
+    except OSError as error:
+        raise AgentmonError(f"no run log: {path.parent}: {error.strerror}") from None
+    with contextlib.suppress(OSError):  # a file system without locks: the log is as good, only `lost` is not told
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return path, fd
+
+
+def is_written(path: Path) -> bool:
+    """Whether a collector still has this run log (holds its lock)."""
+    import fcntl
+
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def all_logs() -> list[Path]:
+    """All run logs, oldest first."""
+    try:
+        return sorted(p for p in runs_dir().iterdir() if p.suffix == SUFFIX)
+    except (OSError, AgentmonError):
+        return []
+
+
+def find(run: str | None) -> Path:
+    """The log of a run: a path, a run id, a unique prefix of one, or nothing for the newest. Raises AgentmonError."""
+    logs = all_logs()
+    if not run:
+        if not logs:
+            raise AgentmonError("there is no run yet; start one with `agentmon run -- COMMAND`")
+        return logs[-1]
+    if "/" in run or os.path.exists(run):
+        path = Path(run)
+        if not path.exists():
+            raise AgentmonError(f"{run}: no such file")
+        return path
+    found = [p for p in logs if p.stem.startswith(run)]
+    exact = [p for p in found if p.stem == run]
+    if len(found) != 1 and not exact:
+        many = f"{len(found)} runs begin so; give more of it" if found else "no such run; `ls` the run logs, or give a path"
+        raise AgentmonError(f"{run}: {many}")
+    return (exact or found)[0]
+
+
+def prune(older_than_s: float = KEPT_S) -> None:
+    """Remove run logs that nobody writes and that are older (seconds since the last change)."""
+    limit = time.time() - older_than_s
+    for path in all_logs():
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < limit and not is_written(path):
+                path.unlink()

@@ -1,0 +1,44 @@
+"""From the words after -o to sinks, opened before anything is forked."""
+
+import os
+import stat
+
+from agentmon.errors import AgentmonError
+from agentmon.sinks import Sink
+
+
+def open_sink(word: str) -> Sink:
+    """The sink that `word` names: a path, `-`, fd:N, unix:PATH or unix-connect:PATH. Raises AgentmonError."""
+    scheme, _, rest = word.partition(":")
+    if word == "-" or scheme == "fd":
+        from agentmon.sinks.pipe import open_fd
+
+        if word != "-" and not (rest.isascii() and rest.isdigit()):
+            raise AgentmonError(f"{word}: not a descriptor; write fd:N, N a number")
+        return open_fd(1 if word == "-" else int(rest))
+    if scheme in ("unix", "unix-connect"):
+        from agentmon.sinks.socket import ConnectSink, ListenSink
+
+        if not rest:
+            raise AgentmonError(f"{word}: a path is missing; write {scheme}:PATH")
+        return ListenSink(rest) if scheme == "unix" else ConnectSink(rest)
+    try:
+        mode = os.stat(word).st_mode
+    except OSError:
+        mode = 0
+    if stat.S_ISFIFO(mode):
+        from agentmon.sinks.pipe import FifoSink
+
+        if not os.access(word, os.W_OK):
+            raise AgentmonError(f"{word}: not writable")
+        return FifoSink(word)
+    if stat.S_ISCHR(mode):
+        from agentmon.sinks.pipe import FdSink
+
+        try:
+            return FdSink(os.open(word, os.O_WRONLY | os.O_NOCTTY), word)
+        except OSError as error:
+            raise AgentmonError(f"{word}: {error.strerror}") from None
+    from agentmon.sinks.file import FileSink
+
+    return FileSink(word)
