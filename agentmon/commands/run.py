@@ -117,11 +117,11 @@ def command(
     if unbuffered:
         environment[b"PYTHONUNBUFFERED"] = b"1"
     try:
-        wiring = child.wire(pty, stdout_fd, closed)
         collector = None
         if sinks:
             about = (run_id, agent or name_of(argv), team, tuple(argv), dict(labels), interval, parent)
             collector = _start_collector(sinks, about, logs=not no_logs, redacted=not no_redact)
+        wiring = child.wire(pty, stdout_fd, closed)
     except OSError as error:
         raise AgentmonError(f"cannot start: {error.strerror}") from None
     if complaint and not quiet:
@@ -166,24 +166,21 @@ def _start_collector(
 ) -> CollectorEnd:  # fmt: skip
     channel = Channel()
     notes_read, notes_write = os.pipe()
-    pid_read, pid_write = os.pipe()
-    keep = {channel.read_fd, notes_write, pid_write} | {fd for sink in sinks for fd in sink.descriptors()}
+    keep = {channel.read_fd, notes_write} | {fd for sink in sinks for fd in sink.descriptors()}
     if channel.spool.fd is not None:
         keep.add(channel.spool.fd)
     if detached_fork(keep):
         try:
-            os.write(pid_write, str(os.getpid()).encode())
-            os.close(pid_write)
+            channel.counters.set("collector_pid", os.getpid())
             _collect(sinks, about, channel, notes_write, logs=logs, redacted=redacted)
         except BaseException as error:  # noqa: BLE001 - the user is to know why there is no telemetry
             with contextlib.suppress(OSError):
                 os.write(notes_write, f"collector: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(0)
-    for fd in {channel.read_fd, notes_write, pid_write} | {fd for sink in sinks for fd in sink.descriptors()} - {1, 2}:
+    for fd in {channel.read_fd, notes_write} | {fd for sink in sinks for fd in sink.descriptors()} - {1, 2}:
         os.close(fd)
-    end = CollectorEnd(channel, notes_read, pid_read)
-    return end
+    return CollectorEnd(channel, notes_read)
 
 
 def _collect(

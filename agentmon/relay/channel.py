@@ -30,7 +30,7 @@ STREAMS: Final = ("stdout", "stderr", "merged", "tty")
 
 _HEADER = struct.Struct("<BBId")  # kind, stream, length, Unix seconds
 _SPAN = struct.Struct("<QQ")
-_COUNTERS = ("sent_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase")
+_COUNTERS = ("sent_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase", "collector_pid")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,12 @@ from agentmon.relay import channel as frames
 from agentmon.relay import child, monitor
 from agentmon.relay.channel import Channel
 from agentmon.relay.signals import Arrival, Arrivals, Inherited, Witness
-from agentmon.relay.terminal import Terminal, get_size, set_size
+from agentmon.relay.terminal import Terminal, ending_keys, get_size, set_size
 
 CHUNK = 64 * 1024
 _LATE_TTY_MS = 30  # a pseudo-terminal passes bytes on through a kernel worker: wait this long for the last of them
 _FOREGROUND_MS = 500
+_SETTLE_S = 0.05
 _DONE = -1
 _RESUMED_S = 0.25
 _OURS_ALONE = {signal.SIGPIPE, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD}
@@ -32,23 +33,20 @@ _BAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 class Collector:
-    """What the relay has of the collector: the way to it, its pid, and its notes (lines of text, end-of-file)."""
+    """What the relay has of the collector: the way to it, and its notes (lines of text, end-of-file)."""
 
     WAIT_S = 5.0
     IDLE_S = 0.25
 
-    def __init__(self, channel: Channel, notes_fd: int, pid_fd: int) -> None:
-        self.channel, self.notes_fd, self._pid_fd = channel, notes_fd, pid_fd
+    def __init__(self, channel: Channel, notes_fd: int) -> None:
+        self.channel, self.notes_fd = channel, notes_fd
         self.alive = True
         os.set_blocking(notes_fd, False)
 
     def stopped(self) -> bool:
         """Whether somebody has stopped it (SIGSTOP)."""
-        if not select.select([self._pid_fd], [], [], 0)[0]:
-            return False
-        pid = os.read(self._pid_fd, 32).decode()
         try:
-            with open(f"/proc/{pid}/stat", "rb") as file:
+            with open(f"/proc/{self.channel.counters.get('collector_pid')}/stat", "rb") as file:
                 return file.read().rpartition(b")")[2].split()[0] in (b"T", b"t")
         except (OSError, IndexError):
             return False
@@ -72,6 +70,7 @@ class Relay:
         self._exec_errno: int | None = None
         self._error_fd: int | None = None
         self._input = bytearray()
+        self._settle_until = 0.0
         self._input_open = wiring.input_fd is not None and 0 not in wiring.closed
         self._abandoned = False
         self._output_failed = False
@@ -92,6 +91,7 @@ class Relay:
         finally:
             if self._terminal is not None:
                 self._terminal.restore()
+        self._return_input()
         code = self._exit_code()
         for tap in self._taps:
             if tap.open and not tap.pending:
@@ -156,10 +156,13 @@ class Relay:
             front = self._terminal is None or self._terminal.foreground()
             if self._terminal is not None and front:
                 self._come_to_front()
-            if self._input_open and front and not self._input:
+            settle = self._settle_until - time.monotonic()
+            if self._input_open and front and not self._input and settle <= 0:
                 self._want(0, select.POLLIN)
             else:
                 self._forget(0)
+            if settle > 0:
+                return round(settle * 1000) + 1
             if self._input and self._wiring.master is not None:
                 self._want(self._wiring.master, self._interests.get(self._wiring.master, 0) | select.POLLOUT)
             if not front:
@@ -262,7 +265,6 @@ class Relay:
         os.close(tap.read_fd)
         if tap.read_fd == self._wiring.master:
             self._wiring.master = None
-            self._input.clear()
             self._close_input()
 
     def _read_input(self) -> None:
@@ -277,20 +279,30 @@ class Relay:
             if self._terminal is None and self._wiring.master is not None:
                 data = b"\x04"  # the end of piped input is Ctrl-D for a terminal
         self._input += data
-        if self._input:
-            self._write_input()
+        self._write_input()
 
     def _write_input(self) -> None:
-        if self._wiring.master is None:
-            self._input.clear()
+        """Pass input on. A key that may end the child goes alone: what follows it may be meant for the shell."""
+        if self._wiring.master is None or time.monotonic() < self._settle_until:
             return
+        size = len(self._input)
+        keys = ending_keys(self._wiring.master) if self._terminal is not None else b""
+        first = min((at for at in map(self._input.find, keys) if at >= 0), default=size)
         try:
-            done = os.write(self._wiring.master, self._input)
+            done = os.write(self._wiring.master, self._input[: first + 1])
         except BlockingIOError:
             return
         except OSError:
-            done = len(self._input)
+            done = size
+        if done > first:
+            self._settle_until = time.monotonic() + _SETTLE_S
         del self._input[:done]
+
+    def _return_input(self) -> None:
+        """Give the terminal back what the child did not get, where the kernel allows that (TIOCSTI)."""
+        with contextlib.suppress(OSError):
+            for byte in self._input if self._terminal is not None else b"":
+                fcntl.ioctl(0, termios.TIOCSTI, bytes([byte]))
 
     def _close_input(self) -> None:
         self._input_open = False

@@ -60,6 +60,19 @@ def raw_modes(modes: Modes) -> Modes:
     return [iflag, oflag, cflag, lflag, ispeed, ospeed, cc]
 
 
+def ending_keys(master: int) -> bytes:
+    """The bytes that now mean interrupt, quit, suspend or end-of-file on this pseudo-terminal."""
+    try:
+        modes = termios.tcgetattr(master)
+    except termios.error:
+        return b""
+    lflag, cc = modes[3], modes[6]
+    assert isinstance(lflag, int) and isinstance(cc, list)
+    names = [termios.VINTR, termios.VQUIT, termios.VSUSP] if lflag & termios.ISIG else []
+    names += [termios.VEOF] if lflag & termios.ICANON else []
+    return b"".join(key for key in (cc[name] for name in names) if isinstance(key, bytes) and key != b"\0")
+
+
 def get_size(fd: int) -> Size | None:
     """The window size as ioctl(2) has it; None where there is none."""
     try:
