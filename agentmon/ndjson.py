@@ -43,6 +43,15 @@ def encode(event: Event) -> bytes:
     return orjson.dumps(event_dict(event), option=orjson.OPT_APPEND_NEWLINE)
 
 
+def snapshot(seq: int, run_id: str, agent_id: str, team_id: str, telemetry: dict[str, Any], timestamp: float) -> bytes:
+    """The line that a late reader of a socket gets first: all events up to `seq`, folded."""
+    return orjson.dumps(
+        {"v": VERSION, "type": TYPE, "run_id": run_id, "seq": seq, "agent_id": agent_id, "team_id": team_id,
+         "event": "snapshot", "data": {"agent_telemetry": telemetry}, "timestamp": timestamp},
+        option=orjson.OPT_APPEND_NEWLINE,
+    )  # fmt: skip
+
+
 def decode(line: bytes | str) -> Event:
     """The event of one line. Unknown fields are passed over. Raises NotAnEvent."""
     try:
@@ -51,7 +60,7 @@ def decode(line: bytes | str) -> Event:
         data = raw["data"][cls.key]
         known = {name: data[name] for name in _FIELDS[cls] if name in data}
         if cls is ProcessMetrics:
-            tree = known.get("tree") or {}
+            tree: dict[str, Any] = known.get("tree") or {}
             known["tree"] = Tree(**{name: tree.get(name) for name in _FIELDS[Tree]})
         return Event(
             raw["run_id"], raw["seq"], raw["agent_id"], raw["team_id"], cls(**known), raw["timestamp"]

@@ -43,6 +43,7 @@ class RunTelemetry:
     gaps: list[Gap] = field(default_factory=list)
     log_levels: dict[str, int] = field(default_factory=dict)
     last_updated: float | None = None
+    peak_memory_mb: float | None = None
 
 
 def apply(state: RunTelemetry, event: Event) -> None:
@@ -53,6 +54,8 @@ def apply(state: RunTelemetry, event: Event) -> None:
     payload = event.payload
     if isinstance(payload, ProcessMetrics):
         state.process_metrics = payload
+        if payload.tree.memory_mb is not None:
+            state.peak_memory_mb = max(state.peak_memory_mb or 0.0, payload.tree.memory_mb)
         return
     agent = state.agents.get(event.agent_id)
     if agent is None:

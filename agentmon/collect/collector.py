@@ -8,17 +8,22 @@ import contextlib
 import os
 import select
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from agentmon.piece import Piece
+from agentmon import ndjson
 from agentmon.collect.pipeline import Pipeline
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import Sampler, SystemReader
 from agentmon.events import Gap, Lifecycle, ProcessMetrics
+from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
 from agentmon.sinks import Sink, SinkBroken
+from agentmon.sinks.socket import ListenSink
+from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, telemetry_dict
 
 _READ = 1 << 20
 _JOIN = 256 << 10
@@ -51,8 +56,11 @@ class Collector:
         self._about, self._pipeline, self._channel, self._notes_fd = about, pipeline, channel, notes_fd
         self._sinks = list(sinks)
         self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
+        self._viewed = Viewed() if any(isinstance(sink, ListenSink) for sink in self._sinks) else None
         for sink in self._sinks:
             sink.attach(self._gap_line)
+            if isinstance(sink, ListenSink):
+                sink.snapshot = self._snapshot
         self._sampler: Sampler | None = None
         self._tick_at = float("inf")
         self._pid: int | None = None
@@ -135,11 +143,20 @@ class Collector:
 
     def _offer(self, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
+            if self._viewed is not None:
+                self._viewed.add(piece)
             for sink in self._sinks:
                 sink.offer(piece)
 
     def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
         return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
+
+    def _snapshot(self) -> bytes:
+        about, viewed = self._about, self._viewed
+        assert viewed is not None
+        return ndjson.snapshot(
+            self._recorder.last_seq, about.run_id, about.agent_id, about.team_id, viewed.telemetry(), time.time()
+        )
 
     def _rest_of_turn(self) -> None:
         """After every step: a sample if one is due, and the sinks."""
@@ -237,6 +254,34 @@ class Collector:
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
             os.write(self._notes_fd, text.encode("utf-8", "replace") + b"\n")
+
+
+class Viewed:
+    """The fold of all pieces, for readers that come late. Log entries are held as bytes: most are never looked at."""
+
+    def __init__(self) -> None:
+        self._state = RunTelemetry()
+        self._logs: deque[Piece] = deque()
+        self._held = 0
+
+    def add(self, piece: Piece) -> None:
+        """Take one piece."""
+        if piece.event is not None:
+            apply(self._state, piece.event)
+        elif piece.logs:
+            self._logs.append(piece)
+            self._held += piece.count
+            while self._held - self._logs[0].count >= LOGS_KEPT:
+                self._held -= self._logs.popleft().count
+
+    def telemetry(self) -> dict[str, Any]:
+        """The whole AgentTelemetry now."""
+        for piece in self._logs:
+            for line in piece.data.splitlines()[-LOGS_KEPT:]:
+                apply(self._state, ndjson.decode(line))
+        self._logs.clear()
+        self._held = 0
+        return telemetry_dict(self._state)
 
 
 def _joined(arrived: Iterable[Frame]) -> Iterator[Frame]:

@@ -8,10 +8,10 @@ from typing import BinaryIO, get_args
 import click
 
 from agentmon.collect.parsers.all import standard
-from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.pipeline import Pipeline, Plain
 from agentmon.collect.recorder import Recorder
 from agentmon.errors import AgentmonError
-from agentmon.events import Stream
+from agentmon.events import Finding, Stream
 
 _CHUNK = 64 * 1024
 
@@ -50,7 +50,7 @@ def command(
     out.flush()
 
 
-def _write(out: BinaryIO, recorder: Recorder, items: Iterable, now: float) -> None:
+def _write(out: BinaryIO, recorder: Recorder, items: Iterable[Plain | Finding], now: float) -> None:
     for piece in recorder.record(items, now):
         out.write(piece.data)
 

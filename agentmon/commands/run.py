@@ -27,7 +27,7 @@ NICE = 5
 INTERPRETERS = ("python", "python3", "node", "bun", "deno", "ruby", "perl", "sh", "bash", "zsh", "uv", "uvx", "npx", "bunx", "pipx")
 
 
-class Interval(click.ParamType):
+class Interval(click.ParamType[float]):
     """Seconds: `2`, `2s`, `500ms`, `1m`; at least 0.05."""
 
     name = "interval"
@@ -42,10 +42,10 @@ class Interval(click.ParamType):
                     continue
                 if 0.05 <= seconds < float("inf"):
                     return seconds
-        return self.fail(f"{text!r} is no duration of at least 50ms (try 2s, 500ms, 1m)")  # type: ignore[no-any-return]
+        return self.fail(f"{text!r} is no duration of at least 50ms (try 2s, 500ms, 1m)")
 
 
-class Label(click.ParamType):
+class Label(click.ParamType[tuple[str, str]]):
     """KEY=VALUE."""
 
     name = "k=v"

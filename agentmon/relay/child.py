@@ -115,8 +115,8 @@ class Command:
 def _found(program: bytes, environment: Mapping[bytes, bytes]) -> bytes:
     if b"/" in program:
         return program
-    for folder in os.get_exec_path(dict(environment)):
-        path = os.path.join(os.fsencode(folder), program)
+    for folder in (environment.get(b"PATH") or os.defpath.encode()).split(b":"):
+        path = os.path.join(folder, program)
         if os.access(path, os.X_OK):
             return path
     return program

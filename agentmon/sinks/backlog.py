@@ -54,7 +54,8 @@ class Backlog:
 
     def take(self, most: int = 1 << 20) -> bytes:
         """Whole pieces, about `most` bytes of them, out of the queue."""
-        parts, size = [], 0
+        parts: list[bytes] = []
+        size = 0
         while self._queue and (not parts or size + len(self._queue[0]) <= most):
             parts.append(self._queue.popleft())
             size += len(parts[-1])

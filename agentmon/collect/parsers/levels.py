@@ -40,7 +40,7 @@ _LOWER = re.compile(
 _MIXED = re.compile(r"^[^a-zA-Z]{0,16}(Error|Warning|Fatal|Critical):\s")
 _RAISED = re.compile(r"^[\s|+]{0,40}(?:[A-Za-z_][\w.]{0,200})?(Error|Exception|KeyboardInterrupt|SystemExit|Warning)(?:$|:\s|:$)")
 _PANIC = re.compile(r"^(?:panic: |thread '[^']{0,100}' (?:\(\d+\) )?panicked at )")
-_PINO = ((60, "error"), (50, "error"), (40, "warning"), (10, "info"))
+_PINO: tuple[tuple[int, Level], ...] = ((60, "error"), (50, "error"), (40, "warning"), (10, "info"))
 _TRACEBACK = "Traceback (most recent call last):"
 _TRACEBACK_LINES = 400
 
@@ -80,7 +80,7 @@ def structured(text: str) -> tuple[Level, float | None] | None:
     if isinstance(value, str) and value.lower() in _WORDS:
         level = _WORDS[value.lower()]
     elif isinstance(value, int) and not isinstance(value, bool) and 10 <= value <= 60:  # pino, bunyan
-        level = next(name for least, name in _PINO if value >= least)  # type: ignore[assignment]
+        level = next(name for least, name in _PINO if value >= least)
     else:
         return None
     return level, _time(next((record[k] for k in ("time", "timestamp", "ts", "@timestamp") if k in record), None))

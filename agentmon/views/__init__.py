@@ -1,0 +1,1 @@
+"""Views: renderings of the fold, for people."""
