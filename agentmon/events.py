@@ -80,7 +80,8 @@ class Tree:
 class ProcessMetrics:
     """The root process as psutil 7 describes it (cpu_percent of one core, memory_mb = rss in MiB), and its tree.
 
-    In the last sample of a run the process has ended: status is `dead`, memory_mb the peak if wait4(2) knows it.
+    In the last sample of a run the process has ended: status is `dead`, memory_mb the peak (wait4(2)'s where that
+    knows it, else the highest that was sampled).
     """
 
     event: ClassVar = "metrics_update"

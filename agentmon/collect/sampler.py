@@ -131,6 +131,7 @@ class Sampler:
         self._cpu = 0.0
         self._read = self._written = 0
         self._io_known = False
+        self._root_peak: float | None = None  # MiB
 
     @property
     def cpu_time(self) -> float:
@@ -155,6 +156,7 @@ class Sampler:
         self._count_io(readings)
         self._last, self._sampled_at = readings, now
         memory = self._memory(readings, now)
+        self._root_peak = max(self._root_peak or 0.0, round(root.rss / MIB, 3))
         return ProcessMetrics(
             self._root, _percent(root_used, elapsed), round(root.rss / MIB, 3), root.threads, root.status,
             Tree(
@@ -174,7 +176,7 @@ class Sampler:
         percent = _percent(used, elapsed) if cpu_time is not None else None
         seen = self._sampled_at is not None or cpu_time is not None
         return ProcessMetrics(
-            self._root, percent, peak_mb, None, "dead",
+            self._root, percent, peak_mb if peak_mb is not None else self._root_peak, None, "dead",
             Tree(0, percent, round(self._cpu, 3) if seen else None, None, None,
                  self._read if self._io_known else None, self._written if self._io_known else None),
         )  # fmt: skip

@@ -59,7 +59,9 @@ def wire(pty: PtyMode, stdout_fd: int, closed: frozenset[int]) -> Wiring:
     err_tty = not err_closed and os.isatty(2)
     merged = not out_closed and not err_closed and (stdout_fd == 2 or same_file(stdout_fd, 2))
     wiring = Wiring({}, [], closed | ({1} if out_closed else frozenset()))
-    if not out_closed and (pty == "always" or (pty == "auto" and out_tty and 0 not in closed and os.isatty(0))):
+    # under `-o -` another program has our stdout, and may write to the same terminal: that must not become raw
+    whole = stdout_fd == 1 and out_tty and 0 not in closed and os.isatty(0)
+    if not out_closed and (pty == "always" or (pty == "auto" and whole)):
         like = next((fd for fd in (0, stdout_fd, 2) if fd not in closed and os.isatty(fd)), None)
         master, slave = open_pty(like, process_output=True)
         wiring.session, wiring.master, wiring.slave, wiring.input_fd = True, master, slave, 0
