@@ -11,7 +11,7 @@ help: ## This list
 
 $(BIN)/agentmon: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[dev]'
 	@touch $@
 
 demo: $(BIN)/agentmon ## Run a small real orchestrator under agentmon; show its events and the summary

@@ -60,8 +60,8 @@ def decode(line: bytes | str) -> Event:
         data = raw["data"][cls.key]
         known = {name: data[name] for name in _FIELDS[cls] if name in data}
         if cls is ProcessMetrics:
-            tree: dict[str, Any] = known.get("tree") or {}
-            known["tree"] = Tree(**{name: tree.get(name) for name in _FIELDS[Tree]})
+            tree = known.get("tree") or {}
+            known["tree"] = Tree(*(tree.get(name) for name in _FIELDS[Tree]))
         return Event(
             raw["run_id"], raw["seq"], raw["agent_id"], raw["team_id"], cls(**known), raw["timestamp"]
         )

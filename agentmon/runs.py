@@ -3,9 +3,12 @@
 import contextlib
 import os
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agentmon.errors import AgentmonError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEPT_S = 30 * 24 * 3600
 SUFFIX = ".ndjson"
@@ -16,43 +19,65 @@ def new_run_id() -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.urandom(4).hex()
 
 
-def state_dir() -> Path:
+def state_dir() -> str:
     """$XDG_STATE_HOME/agentmon, by default ~/.local/state/agentmon (XDG base directories 0.8).
 
     Raises AgentmonError where there is no home.
     """
     base = os.environ.get("XDG_STATE_HOME", "")
     if base.startswith("/"):
-        return Path(base) / "agentmon"
+        return os.path.join(base, "agentmon")
     home = os.environ.get("HOME", "")
     if not home or not os.path.isdir(home):
         raise AgentmonError(f"no home directory (HOME={home!r}); set HOME or XDG_STATE_HOME")
-    return Path(home) / ".local" / "state" / "agentmon"
+    return os.path.join(home, ".local", "state", "agentmon")
 
 
-def runs_dir() -> Path:
+def runs_dir() -> str:
     """The folder of the run logs."""
-    return state_dir() / "runs"
+    return os.path.join(state_dir(), "runs")
 
 
-def create(run_id: str) -> tuple[Path, int]:
-    """A new run log, private (0600) and locked for as long as its descriptor is open. Raises AgentmonError."""
+def log_path(run_id: str) -> str:
+    """Where the log of a run lies. Raises AgentmonError where there is no home."""
+    return os.path.join(runs_dir(), run_id + SUFFIX)
+
+
+class RunIdTaken(AgentmonError):
+    """There is a run of this name already."""
+
+
+def create(run_id: str) -> tuple[str, int]:
+    """A new run log, private (0600) and locked for as long as its descriptor is open. Raises RunIdTaken, or
+    AgentmonError where none can be written."""
     import fcntl
 
-    path = runs_dir() / (run_id + SUFFIX)
+    path = log_path(run_id)
+    folder = os.path.dirname(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     except FileExistsError:
-        raise AgentmonError(f"{path}: this run id exists already; choose another --run-id") from None
+        raise RunIdTaken(f"{path}: this run id exists already; choose another --run-id") from None
     except OSError as error:
-        raise AgentmonError(f"no run log: {path.parent}: {error.strerror}") from None
+        raise AgentmonError(f"no run log: {folder}: {error.strerror}") from None
     with contextlib.suppress(OSError):  # a file system without locks: the log is as good, only `lost` is not told
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return path, fd
 
 
-def is_written(path: Path) -> bool:
+def _make_private(folder: str) -> None:
+    """Folders that are missing, for us alone (the XDG base directories ask for 0700)."""
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+
+
+def is_written(path: "Path") -> bool:
     """Whether a collector still has this run log (holds its lock)."""
     import fcntl
 
@@ -71,16 +96,20 @@ def is_written(path: Path) -> bool:
     return False
 
 
-def all_logs() -> list[Path]:
+def all_logs() -> list["Path"]:
     """All run logs, oldest first."""
+    from pathlib import Path
+
     try:
-        return sorted(p for p in runs_dir().iterdir() if p.suffix == SUFFIX)
+        return sorted(p for p in Path(runs_dir()).iterdir() if p.suffix == SUFFIX)
     except (OSError, AgentmonError):
         return []
 
 
-def find(run: str | None) -> Path:
+def find(run: str | None) -> "Path":
     """The log of a run: a path, a run id, a unique prefix of one, or nothing for the newest. Raises AgentmonError."""
+    from pathlib import Path
+
     logs = all_logs()
     if not run:
         if not logs:

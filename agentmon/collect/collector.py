@@ -16,7 +16,7 @@ from typing import Any
 from agentmon import ndjson
 from agentmon.collect.pipeline import Pipeline
 from agentmon.collect.recorder import Recorder
-from agentmon.collect.sampler import Sampler, SystemReader
+from agentmon.collect.sampler import ProcessReader, Sampler
 from agentmon.events import Gap, Lifecycle, ProcessMetrics
 from agentmon.piece import Piece
 from agentmon.relay import channel as frames
@@ -103,7 +103,7 @@ class Collector:
                     self._start(frame.time)
                 case frames.EXEC:
                     self._event(Lifecycle("running", pid=self._pid), frame.time)
-                    self._tick_at = time.monotonic()
+                    self._tick_at = 0.0
                 case frames.LOST:
                     lost = int.from_bytes(frame.data, "little")
                     stream = frames.STREAMS[frame.stream]
@@ -111,7 +111,8 @@ class Collector:
                     self._event(Gap(lost, None, "the collector was too far behind", stream=stream), time.time())
                 case frames.EXIT:
                     self._exit = frame.fields()
-            self._rest_of_turn()
+            if self._exit is None:
+                self._rest_of_turn()
 
     def _start(self, at: float) -> None:
         about = self._about
@@ -123,7 +124,7 @@ class Collector:
             at,
         )  # fmt: skip
         assert self._pid is not None
-        self._sampler = Sampler(self._pid, SystemReader(), time.monotonic)
+        self._sampler = Sampler(self._pid, _system_reader, time.monotonic)
 
     def _data(self, frame: Frame) -> None:
         stream = frames.STREAMS[frame.stream]
@@ -162,7 +163,8 @@ class Collector:
         """After every step: a sample if one is due, and the sinks."""
         now = time.monotonic()
         if now >= self._tick_at and self._sampler is not None:
-            self._tick_at = max(self._tick_at + self._about.interval, now)
+            due = self._tick_at + self._about.interval
+            self._tick_at = due if due > now else now + self._about.interval  # what was missed is not made up for
             sample = self._sampler.sample()
             if sample is None:
                 self._tick_at = float("inf")
@@ -254,6 +256,12 @@ class Collector:
     def _say(self, text: str) -> None:
         with contextlib.suppress(OSError):
             os.write(self._notes_fd, text.encode("utf-8", "replace") + b"\n")
+
+
+def _system_reader() -> ProcessReader:
+    from agentmon.collect.processes import SystemReader
+
+    return SystemReader()
 
 
 class Viewed:

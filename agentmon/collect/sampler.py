@@ -7,10 +7,7 @@ the sums, and no delta is ever below zero.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
-
-import psutil
 
 from agentmon.events import ProcessMetrics, Tree
 
@@ -46,84 +43,12 @@ class ProcessReader(Protocol):
     def age(self, pid: int) -> float: ...
 
 
-class SystemReader:
-    """This machine's processes, through psutil; where Linux lists a process's children, from there."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, psutil.Process] = {}
-        self._listed = Path("/proc/self/task").exists() and any(
-            (task / "children").exists() for task in Path("/proc/self/task").iterdir()
-        )
-
-    def _process(self, pid: int) -> psutil.Process:
-        process = self._known.get(pid)
-        if process is None:
-            process = self._known[pid] = psutil.Process(pid)
-        return process
-
-    def read(self, pid: int) -> Reading:
-        """A reading; the start time in the key of psutil's Process tells a reused pid from the old one."""
-        try:
-            process = self._process(pid)
-            with process.oneshot():
-                times = process.cpu_times()
-                read = written = None
-                try:
-                    io = process.io_counters() if hasattr(process, "io_counters") else None
-                    if io is not None:
-                        read, written = io.read_bytes, io.write_bytes
-                except psutil.AccessDenied:
-                    pass
-                return Reading(
-                    process.ppid(), times.user + times.system,
-                    getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0),
-                    process.memory_info().rss, process.num_threads(), process.status(), read, written,
-                )  # fmt: skip
-        except (psutil.Error, FileNotFoundError) as error:
-            self._known.pop(pid, None)
-            raise ProcessLookupError(pid) from error
-
-    def children(self, pid: int) -> Iterable[int]:
-        """Pids of the direct children."""
-        if not self._listed:
-            try:
-                return [child.pid for child in self._process(pid).children()]
-            except psutil.Error:
-                return ()
-        found: list[int] = []
-        try:
-            with_tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        except OSError:
-            return ()
-        for task in with_tasks:
-            try:
-                found += map(int, (task / "children").read_bytes().split())
-            except OSError:
-                continue
-        return found
-
-    def pss(self, pid: int) -> int | None:
-        """Proportional memory in bytes, None where the kernel does not tell."""
-        try:
-            return getattr(self._process(pid).memory_full_info(), "pss", None)
-        except (psutil.Error, OSError):
-            return None
-
-    def age(self, pid: int) -> float:
-        """Seconds since the process was started."""
-        try:
-            import time
-
-            return max(0.0, time.time() - self._process(pid).create_time())
-        except psutil.Error:
-            return 0.0
-
-
 class Sampler:
-    """Samples the tree below `root`. clock: monotonic seconds."""
+    """Samples the tree below `root`. reader: what opens a ProcessReader; clock: monotonic seconds."""
 
-    def __init__(self, root: int, reader: ProcessReader, clock: Callable[[], float]) -> None:
-        self._root, self._reader, self._clock = root, reader, clock
+    def __init__(self, root: int, reader: Callable[[], ProcessReader], clock: Callable[[], float]) -> None:
+        self._root, self._open, self._clock = root, reader, clock
+        self._opened: ProcessReader | None = None
         self._last: dict[int, Reading] = {}
         self._ratio: dict[int, float] = {}
         self._pss_at: dict[int, float] = {}
@@ -132,6 +57,13 @@ class Sampler:
         self._read = self._written = 0
         self._io_known = False
         self._root_peak: float | None = None  # MiB
+
+    @property
+    def _reader(self) -> ProcessReader:
+        """Opened with the first sample: a run that is over before needs none."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
     @property
     def cpu_time(self) -> float:

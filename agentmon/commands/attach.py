@@ -11,7 +11,8 @@ import psutil
 
 from agentmon import __version__, redact, runs
 from agentmon.collect.recorder import Recorder
-from agentmon.collect.sampler import Sampler, SystemReader
+from agentmon.collect.processes import SystemReader
+from agentmon.collect.sampler import Sampler
 from agentmon.commands.run import Interval, Label
 from agentmon.errors import AgentmonError
 from agentmon.events import Lifecycle, ProcessMetrics
@@ -61,7 +62,7 @@ def command(
     stream.event(
         Lifecycle("started", argv=argv, pid=pid, host=os.uname().nodename, version=__version__, labels=dict(labels) or None)
     )
-    sampler = Sampler(pid, SystemReader(), time.monotonic)
+    sampler = Sampler(pid, SystemReader, time.monotonic)
     while not ended and (sample := sampler.sample()) is not None:
         stream.event(sample)
         if sample.status == psutil.STATUS_ZOMBIE:

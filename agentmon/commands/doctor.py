@@ -57,7 +57,7 @@ def _terminal() -> Iterator[Finding]:
 
 def _state() -> Iterator[Finding]:
     try:
-        folder = runs.runs_dir()
+        folder = Path(runs.runs_dir())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = folder / f".doctor-{os.getpid()}"
         probe.touch(mode=0o600)

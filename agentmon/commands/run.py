@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 
 import sys
 from collections.abc import Sequence
@@ -108,9 +109,9 @@ def command(
 
         try:
             sinks.append(RunLog(*runs.create(run_id)))
+        except runs.RunIdTaken:
+            raise
         except AgentmonError as error:
-            if os.path.exists(_log_path(run_id)):
-                raise
             complaint = error.message
     parent = environment.get(b"AGENTMON_RUN_ID")
     environment[b"AGENTMON_RUN_ID"] = os.fsencode(run_id)
@@ -142,13 +143,6 @@ def name_of(argv: Sequence[str]) -> str:
             return rest[1]
         return name_of(rest)
     return "command"
-
-
-def _log_path(run_id: str) -> str:
-    try:
-        return str(runs.runs_dir() / (run_id + runs.SUFFIX))
-    except AgentmonError:
-        return ""
 
 
 def _plain_exec(command: child.Command, inherited: Inherited) -> None:
@@ -196,6 +190,7 @@ def _collect(
         cwd = os.getcwd()
     with contextlib.suppress(OSError):
         os.chdir("/")  # nobody's directory is to be busy because of us
+    select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
     from agentmon import redact
     from agentmon.collect.collector import Collector, Description
     from agentmon.collect.parsers.all import standard
@@ -209,6 +204,7 @@ def _collect(
         os.uname().nodename, __version__, interval, labels, None if parent is None else parent.decode("utf-8", "replace"),
     )  # fmt: skip
     Collector(description, Pipeline(standard(), logs=logs, redacted=redacted), sinks, channel, notes_fd).run()
+    os.close(notes_fd)  # the relay need not wait for what follows
     runs.prune()
 
 

@@ -94,9 +94,7 @@ def detached_fork(keep: set[int]) -> bool:
 
     Our children are what a shell stops and waits for, and what people see below us: only the command belongs there.
     """
-    pid = os.fork()
-    if pid:
-        os.waitpid(pid, 0)
+    if os.fork():  # who is in between ends at once, and is reaped with the others
         return False
     if os.fork():
         os._exit(0)

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentmon.errors import AgentmonError
@@ -136,8 +135,8 @@ class RunLog(FileSink):
     Past its limit, or where the disk has less free than its floor, log entries stop and the rest goes on.
     """
 
-    def __init__(self, path: Path, fd: int, limit: int = LOG_LIMIT, floor: int = FREE_FLOOR) -> None:
-        super().__init__(str(path), fd)
+    def __init__(self, path: str, fd: int, limit: int = LOG_LIMIT, floor: int = FREE_FLOOR) -> None:
+        super().__init__(path, fd)
         self.name = "run log"
         self._limit, self._floor = limit, floor
         self._written = 0
