@@ -220,7 +220,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a parser saw, before it has its place in the stream. agent: who acted, where the output tells."""
+    """What a parser or an intake saw, before it has its place in the stream.
+
+    agent: who acted, where that is known. time: when it happened (Unix seconds), if not when it was read.
+    """
 
     payload: Payload
     agent: str | None = field(default=None)
+    time: float | None = field(default=None)

@@ -9,11 +9,12 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from agentmon import ndjson
+from agentmon.collect.intake import Reader
 from agentmon.collect.pipeline import Pipeline
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import ProcessReader, Sampler
@@ -29,6 +30,7 @@ _READ = 1 << 20
 _JOIN = 256 << 10
 _RETRY_MS = 50
 _OPTIONAL_IDLE_S = 0.25
+_INTAKE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,13 @@ class Collector:
     """Collects one run. say: a line for the user, printed by the relay."""
 
     def __init__(
-        self, about: Description, pipeline: Pipeline, sinks: Sequence[Sink], channel: Channel, notes_fd: int
-    ) -> None:
+        self, about: Description, pipeline: Pipeline, sinks: Sequence[Sink], channel: Channel, notes_fd: int,
+        intakes: Sequence[Callable[[], Reader]] = (),
+    ) -> None:  # fmt: skip
         self._about, self._pipeline, self._channel, self._notes_fd = about, pipeline, channel, notes_fd
+        self._to_open = intakes
+        self._intakes: list[Reader] = []
+        self._intake_at = float("inf")
         self._sinks = list(sinks)
         self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
         self._viewed = Viewed() if any(isinstance(sink, ListenSink) for sink in self._sinks) else None
@@ -76,8 +82,8 @@ class Collector:
         fd = self._channel.read_fd
         while True:
             interests = {fd: select.POLLIN}
-            for sink in self._sinks:
-                interests |= sink.interests()
+            for source in (*self._sinks, *self._intakes):
+                interests |= source.interests()
             for wanted, mask in interests.items():
                 poll.register(wanted, mask)
             events = poll.poll(self._timeout_ms())
@@ -88,6 +94,8 @@ class Collector:
                 if not data:
                     break
                 self._take(self._channel.frames(reader, data))
+            if len(events) > any(ready == fd for ready, _ in events):
+                self._intake_at = 0.0  # a sink or an intake has something
             self._rest_of_turn()
         self._end()
 
@@ -104,6 +112,7 @@ class Collector:
                 case frames.EXEC:
                     self._event(Lifecycle("running", pid=self._pid), frame.time)
                     self._tick_at = 0.0
+                    self._open_intakes()
                 case frames.LOST:
                     lost = int.from_bytes(frame.data, "little")
                     stream = frames.STREAMS[frame.stream]
@@ -113,6 +122,12 @@ class Collector:
                     self._exit = frame.fields()
             if self._exit is None:
                 self._rest_of_turn()
+
+    def _open_intakes(self) -> None:
+        self._intakes = [opened() for opened in self._to_open]
+        self._to_open = ()
+        if self._intakes:
+            self._intake_at = 0.0
 
     def _start(self, at: float) -> None:
         about = self._about
@@ -162,6 +177,9 @@ class Collector:
     def _rest_of_turn(self) -> None:
         """After every step: a sample if one is due, and the sinks."""
         now = time.monotonic()
+        if now >= self._intake_at:
+            self._intake_at = now + _INTAKE_S
+            self._take_in()
         if now >= self._tick_at and self._sampler is not None:
             due = self._tick_at + self._about.interval
             self._tick_at = due if due > now else now + self._about.interval  # what was missed is not made up for
@@ -171,6 +189,10 @@ class Collector:
             else:
                 self._event(sample, time.time())
         self._pump(now)
+
+    def _take_in(self) -> None:
+        for intake in self._intakes:
+            self._offer(self._recorder.record(intake.read(), time.time()))
 
     def _pump(self, now: float) -> None:
         moved = False
@@ -186,7 +208,7 @@ class Collector:
             self._channel.counters.add("progress")
 
     def _timeout_ms(self) -> int | None:
-        wait = self._tick_at - time.monotonic()
+        wait = min(self._tick_at, self._intake_at) - time.monotonic()
         if any(not sink.idle and not sink.interests() for sink in self._sinks):
             wait = min(wait, _RETRY_MS / 1000)
         return None if wait == float("inf") else max(0, round(wait * 1000))
@@ -196,8 +218,12 @@ class Collector:
     def _end(self) -> None:
         if self._exit is None:
             self._take(self._channel.rest())
+        if self._to_open and not self._intakes:
+            self._open_intakes()
         now = time.time()
         self._offer(self._recorder.record(self._pipeline.close(now), now))
+        for intake in self._intakes:
+            self._offer(self._recorder.record(intake.close(), now))
         missing = self._channel.counters.get("sent_bytes") - self._received - sum(s["lost_bytes"] for s in self._sources.values())
         if self._exit is None and missing > 0:
             self._event(Gap(missing, None, "the relay was killed"), now)

@@ -30,7 +30,7 @@ class Recorder:
                 self._next += count
                 yield piece
             else:
-                yield self.event(item.payload, time, item.agent)
+                yield self.event(item.payload, time if item.time is None else item.time, item.agent)
 
     def gap(self, first_seq: int, events: int, size: int, reason: str, sink: str, time: float) -> bytes:
         """A sink's own gap: it stands for the events that this sink did not take, from `first_seq` on."""

@@ -71,6 +71,9 @@ class Label(click.ParamType[tuple[str, str]]):
 @click.option("--interval", type=Interval(), default="2s", show_default=True, help="Time between two samples.")
 @click.option("--pty", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Whether the command gets a pseudo-terminal.")  # fmt: skip
+@click.option("--meter", "meter_text", default="auto", show_default=True, metavar="SOURCES",
+              help="Where numbers come from: output, sdk, otlp, trace2; auto takes what fits, +NAME and -NAME change it.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Say what would be run and what the environment gets, and stop.")
 @click.option("--no-logs", is_flag=True, help="No log entries.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
 @click.option("--no-run-log", is_flag=True, help="No run log in the state directory.")
@@ -81,7 +84,7 @@ class Label(click.ParamType[tuple[str, str]]):
 def command(
     inherited: Inherited | None, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]],
     run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
-    unbuffered: bool, quiet: bool, argv: Sequence[str],
+    unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str, dry_run: bool,
 ) -> None:  # fmt: skip
     """Run COMMAND exactly as if it had been started bare, and write what it does.
 
@@ -97,6 +100,10 @@ def command(
     run_id = run_id or runs.new_run_id()
     if "/" in run_id or run_id.startswith(".") or not run_id.isprintable():
         raise AgentmonError(f"--run-id {run_id!r}: letters, digits, - and _ make a run id")
+    chosen = intake.meter(meter_text)
+    if dry_run:
+        _dry_run(chosen, environment, argv, run_id, unbuffered=unbuffered)
+        return
     sinks = [open_sink(word) for word in outputs]
     stdout_fd = 1
     if "-" in outputs:
@@ -119,7 +126,14 @@ def command(
         environment[b"PYTHONUNBUFFERED"] = b"1"
     try:
         collector = None
+        sources: list[intake.Prepared] = []
         if sinks:
+            if chosen.names - {"output"}:
+                folder = intake.make_folder(run_id)
+                sources = intake.prepare(chosen, folder, environment, argv)
+                for source in sources:
+                    environment.update(source.environment)
+                argv = (argv[0], *(os.fsdecode(w) for s in sources for w in s.arguments), *argv[1:])
             about = (run_id, agent or name_of(argv), team, tuple(argv), dict(labels), interval, parent)
             collector = _start_collector(sinks, about, logs=not no_logs, redacted=not no_redact)
         wiring = child.wire(pty, stdout_fd, closed)

@@ -1,0 +1,5 @@
+"""To come."""
+
+
+def prepare(*_: object) -> None:
+    """Not here yet."""
