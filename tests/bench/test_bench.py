@@ -1,0 +1,21 @@
+"""The benchmarks run and print their table. What they measure depends on the machine, and is not tested."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="measuring needs a subreaper")
+def test_quick_run_prints_one_table():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--quick"], cwd=ROOT, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    cases = {line.split()[0] for line in done.stdout.splitlines()[2:] if line[:1].isalpha()}
+    assert {"throughput", "latency", "start", "idle", "parsing"} <= cases
+    assert "plain baseline" in done.stdout
+    assert "events (" not in done.stderr, "events are missing"
