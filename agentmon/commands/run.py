@@ -144,6 +144,11 @@ def name_of(argv: Sequence[str]) -> str:
     return "command"
 
 
+def _valid(word: str) -> str:
+    """A word of the command line as text that JSON can carry."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _log_path(run_id: str) -> str:
     try:
         return str(runs.runs_dir() / (run_id + runs.SUFFIX))
@@ -178,7 +183,7 @@ def _start_collector(
                 os.write(notes_write, f"collector: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(0)
-    for fd in {channel.read_fd, notes_write} | {fd for sink in sinks for fd in sink.descriptors()} - {1, 2}:
+    for fd in {channel.read_fd, notes_write} | {fd for sink in sinks for fd in sink.descriptors()} - {0, 1, 2}:
         os.close(fd)
     return CollectorEnd(channel, notes_read)
 
@@ -202,11 +207,12 @@ def _collect(
     from agentmon.collect.pipeline import Pipeline
 
     run_id, agent, team, argv, labels, interval, parent = about
-    words = tuple(word.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for word in argv)
+    words = tuple(map(_valid, argv))
     description = Description(
-        run_id, agent, team, tuple(map(redact.mask, words)) if redacted else words,
-        None if cwd is None else cwd.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        os.uname().nodename, __version__, interval, labels, None if parent is None else parent.decode("utf-8", "replace"),
+        run_id, _valid(agent), _valid(team), tuple(map(redact.mask, words)) if redacted else words,
+        None if cwd is None else _valid(cwd), _valid(os.uname().nodename), __version__, interval,
+        {_valid(key): _valid(text) for key, text in labels.items()},
+        None if parent is None else parent.decode("utf-8", "replace"),
     )  # fmt: skip
     Collector(description, Pipeline(standard(), logs=logs, redacted=redacted), sinks, channel, notes_fd).run()
     runs.prune()
