@@ -9,12 +9,12 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from agentmon import ndjson
 from agentmon.collect.intake import Reader
+from agentmon.collect.launch import Description
 from agentmon.collect.pipeline import Pipeline
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import ProcessReader, Sampler
@@ -31,22 +31,6 @@ _JOIN = 256 << 10
 _RETRY_MS = 50
 _OPTIONAL_IDLE_S = 0.25
 _INTAKE_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What is known of a run before it starts. interval: seconds between two samples."""
-
-    run_id: str
-    agent_id: str
-    team_id: str
-    argv: tuple[str, ...]
-    cwd: str | None
-    host: str
-    version: str
-    interval: float
-    labels: Mapping[str, str] = field(default_factory=dict)
-    parent_run_id: str | None = None
 
 
 class Collector:
@@ -82,8 +66,10 @@ class Collector:
         fd = self._channel.read_fd
         while True:
             interests = {fd: select.POLLIN}
-            for source in (*self._sinks, *self._intakes):
-                interests |= source.interests()
+            for sink in self._sinks:
+                interests |= sink.interests()
+            for intake in self._intakes:
+                interests |= intake.interests()
             for wanted, mask in interests.items():
                 poll.register(wanted, mask)
             events = poll.poll(self._timeout_ms())

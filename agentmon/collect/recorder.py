@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from agentmon import ndjson
-from agentmon.piece import Piece
 from agentmon.collect.pipeline import Plain, iso
 from agentmon.events import ActivityLog, Event, Finding, Gap, Payload
+from agentmon.piece import Piece
 
 
 class Recorder:

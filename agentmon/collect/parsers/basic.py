@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from agentmon.collect.parsers import Line
-from agentmon.events import Finding, GitActivity, TokenUsage
+from agentmon.events import Finding, TokenUsage
 
 _PREFIX = r"^[^A-Za-z]{0,80}(?:(?:[A-Za-z0-9_.:,|/\[\](){}<>=+-]{1,60}[^A-Za-z]{1,40}){0,6}?)"
 _TOKENS = re.compile(r"Token usage: ([\d,]{1,15}) input, ([\d,]{1,15}) output\b")

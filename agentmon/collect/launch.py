@@ -1,0 +1,96 @@
+"""Launch: the collector's process, forked before the child. What is imported before the fork is light."""
+
+import contextlib
+import os
+import select
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agentmon.relay.channel import Channel
+from agentmon.relay.relay import Collector as CollectorEnd
+from agentmon.relay.signals import detached_fork
+from agentmon.sinks import Sink
+
+if TYPE_CHECKING:
+    from agentmon.collect.intake import Prepared
+
+NICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a run before it starts. interval: seconds between two samples. logs, redacted: whether lines
+    become log entries, and whether secrets in them are masked."""
+
+    run_id: str
+    agent_id: str
+    team_id: str
+    argv: tuple[str, ...]
+    cwd: str | None
+    host: str
+    version: str
+    interval: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parent_run_id: str | None = None
+    logs: bool = True
+    redacted: bool = True
+
+
+def start_collector(
+    about: Description, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None, *, use_output: bool
+) -> CollectorEnd:
+    """Fork the collector; what the relay has of it. sources: the exact ones, whose files lie in `folder`, which is
+    removed at the end; use_output: whether the output is parsed for numbers. Raises OSError."""
+    channel = Channel()
+    notes_read, notes_write = os.pipe()
+    theirs = {fd for sink in sinks for fd in sink.descriptors()} | {fd for s in sources for fd in s.descriptors}
+    keep = {channel.read_fd, notes_write} | theirs | ({channel.spool.fd} if channel.spool.fd is not None else set())
+    if detached_fork(keep):
+        try:
+            channel.counters.set("collector_pid", os.getpid())
+            _collect(about, sinks, sources, folder, channel, notes_write, use_output=use_output)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.write(notes_write, f"collector: {type(error).__name__}: {error}\n".encode())
+        finally:
+            os._exit(0)
+    for fd in ({channel.read_fd, notes_write} | theirs) - {1, 2}:
+        os.close(fd)
+    return CollectorEnd(channel, notes_read)
+
+
+def _collect(
+    about: Description, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None, channel: Channel,
+    notes_fd: int, *, use_output: bool,
+) -> None:  # fmt: skip
+    """The collector's process: deaf to terminals and to signals, and modest."""
+    os.setsid()
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
+    from agentmon import redact, runs
+    from agentmon.collect.collector import Collector
+    from agentmon.collect.intake import remove_folder
+    from agentmon.collect.parsers.all import standard
+    from agentmon.collect.pipeline import Pipeline
+
+    words = map(_valid, about.argv)
+    about = replace(
+        about, agent_id=_valid(about.agent_id), team_id=_valid(about.team_id), host=_valid(about.host),
+        argv=tuple(map(redact.mask, words) if about.redacted else words),
+        cwd=None if about.cwd is None else _valid(about.cwd),
+        labels={_valid(key): _valid(text) for key, text in about.labels.items()},
+        parent_run_id=None if about.parent_run_id is None else _valid(about.parent_run_id),
+    )  # fmt: skip
+    pipeline = Pipeline(standard() if use_output else (), logs=about.logs, redacted=about.redacted)
+    Collector(about, pipeline, sinks, channel, notes_fd, [source.open for source in sources]).run()
+    os.close(notes_fd)  # the relay need not wait for what follows
+    if folder is not None:
+        remove_folder(folder)
+    runs.prune()
+
+
+def _valid(word: str) -> str:
+    """A word of the command line as text that JSON can carry."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
