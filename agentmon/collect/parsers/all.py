@@ -7,6 +7,6 @@ from agentmon.collect.parsers import Parser
 
 def standard() -> Sequence[Parser]:
     """Fresh parsers, for one run."""
-    from agentmon.collect.parsers.basic import Basic
+    from agentmon.collect.parsers.tokens import Tokens
 
-    return (Basic(),)
+    return (Tokens(),)
