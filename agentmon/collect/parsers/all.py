@@ -8,5 +8,6 @@ from agentmon.collect.parsers import Parser
 def standard() -> Sequence[Parser]:
     """Fresh parsers, for one run."""
     from agentmon.collect.parsers.basic import Basic
+    from agentmon.collect.parsers.records import NoGit, Records
 
-    return (Basic(),)
+    return (Records(NoGit()), Basic())
