@@ -76,6 +76,8 @@ class Accounts:
                 return
             account.itemized = False
         account.add(usage, exact)
+        if account.totals and usage.call_id is None:  # no total holds it yet: it has to be told from those that do
+            usage = replace(usage, call_id=f"{account.key('')}.{account.count}")
         yield replace(usage, session_id=account.key(""))
 
     def _account(self, tool: str | None) -> _Account:

@@ -7,6 +7,7 @@ from agentmon.collect.parsers import Parser
 
 def standard() -> Sequence[Parser]:
     """Fresh parsers, for one run."""
+    from agentmon.collect.parsers.records import NoGit, Records
     from agentmon.collect.parsers.tokens import Tokens
 
-    return (Tokens(),)
+    return (Records(NoGit()), Tokens())

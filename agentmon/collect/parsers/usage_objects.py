@@ -62,6 +62,8 @@ _AROUND = {
     )
     for rank, name in enumerate(names)
 }  # fmt: skip
+_PARTIAL_NAMES = frozenset(plain(kind) for kind in ("message_start", "message_delta"))
+_MODEL_NAME = re.compile(r"[a-z].*[-\d/:]", re.IGNORECASE)
 _NAME = re.compile(r"[\w][\w .:&-]{0,63}")
 _PARTIAL_TYPES = frozenset(
     {"message_start", "message_update", "message_delta", "response.created", "response.in_progress"}
@@ -95,17 +97,28 @@ class Found:
     models: Mapping[str, Counts] | None = None
 
 
-def read(obj: object, *, tool: str | None = None, model: str | None = None) -> list[TokenUsage]:
-    """The usage that an object shows: itself a usage object, a mapping from model to usage, or a document of any."""
-    return [usage(found, tool=tool, model=model) for found in find(obj)]
+def read(
+    obj: object, *, tool: str | None = None, model: str | None = None, key: str = ""
+) -> list[TokenUsage]:  # fmt: skip
+    """The usage that an object shows: itself a usage object, a mapping from model to usage, or a document of any.
+
+    key: the word that stood before it (`usage`, `total_usage`), which says how to take short names.
+    """
+    return [usage(found, tool=tool, model=model) for found in find(obj, key)]
 
 
-def find(obj: object) -> list[Found]:
-    """Every usage in a document, repeats and partial figures left out."""
+def find(obj: object, key: str = "") -> list[Found]:
+    """Every usage in a document, repeats and partial figures left out. key: as in `read`."""
+    name = plain(key)
+    if name in _NOT_USAGE and name not in _ANSWERS:
+        return []
     if isinstance(obj, Mapping):
-        if (figures := counts(obj)) is not None:
-            return [] if figures.nothing else [_found(obj, figures)]
-        if (models := _per_model(obj)) is not None:
+        named = name in _CALLS or name in _TOTALS or name in _PARTIAL_NAMES
+        if (figures := counts(obj, named=named)) is not None:
+            total = name in _TOTALS or _is_total(obj)
+            place = _around(obj, Place())
+            return [] if figures.nothing else [Found(figures, replace(place, scope="session") if total else place, 0)]
+        if all(_MODEL_NAME.search(str(k)) for k in obj) and (models := _per_model(obj)) is not None:
             return [Found(_sum(models.values()), Place(scope="session"), 0, models)]
     return _distinct(list(_walk(obj)))
 
@@ -138,12 +151,6 @@ def _fields(figures: Counts) -> dict[str, int | float | None]:
         "cache_read_tokens": figures.cache_read, "cache_write_tokens": figures.cache_write,
         "reasoning_tokens": figures.reasoning, "cost_usd": figures.cost,
     }  # fmt: skip
-
-
-def _found(obj: Mapping[str, Any], figures: Counts) -> Found:
-    """The object that was asked for is itself a usage object."""
-    place = _around(obj, Place())
-    return Found(figures, replace(place, scope="session" if _is_total(obj) else "call"), 0)
 
 
 def _is_total(obj: Mapping[str, Any]) -> bool:
