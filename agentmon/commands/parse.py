@@ -7,11 +7,13 @@ from typing import BinaryIO, get_args
 
 import click
 
-from agentmon.collect.parsers.all import standard
-from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.parsers.all import builtin, standard
+from agentmon.collect.parsers.pattern_files import load, toml
+from agentmon.collect.pipeline import Pipeline, Plain
 from agentmon.collect.recorder import Recorder
+from agentmon.commands.explain import Explainer
 from agentmon.errors import AgentmonError
-from agentmon.events import Stream
+from agentmon.events import Finding, Stream
 
 _CHUNK = 64 * 1024
 
@@ -26,20 +28,31 @@ _CHUNK = 64 * 1024
 @click.option("--agent", default="default", show_default=True, help="agent_id of the events.")
 @click.option("--no-logs", is_flag=True, help="Leave the log entries out.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
+@click.option("--patterns", "pattern_files", metavar="F", multiple=True, help="Own patterns, a TOML file.")
+@click.option("--list-patterns", is_flag=True, help="Print the built-in patterns as such a file, and end.")
+@click.option("--explain", is_flag=True, help="Instead of events: which pattern matched on which line, what it took.")
 def command(
     file: str | None, stdout_file: str | None, stderr_file: str | None, tty_file: str | None, start_time: float | None,
-    team: str, agent: str, no_logs: bool, no_redact: bool,
+    team: str, agent: str, no_logs: bool, no_redact: bool, pattern_files: tuple[str, ...], list_patterns: bool,
+    explain: bool,
 ) -> None:  # fmt: skip
     """The parsers of `run` over a saved log; events to stdout.
 
     FILE is read as stdout; without any file, stdin is.
     """
+    if list_patterns:
+        sys.stdout.write(toml(builtin()))
+        return
+    own = [pattern for path in pattern_files for pattern in load(path)]
     named: list[tuple[Stream, str | None]] = [
         ("stdout", file), ("stdout", stdout_file), ("stderr", stderr_file), ("tty", tty_file),
     ]  # fmt: skip
     inputs = [(stream, path) for stream, path in named if path is not None] or [(get_args(Stream)[0], "-")]
+    if explain:
+        _explain(inputs, Explainer(own))
+        return
     now = time.time() if start_time is None else start_time
-    pipeline = Pipeline(standard(), logs=not no_logs, redacted=not no_redact)
+    pipeline = Pipeline(standard(own, notice=_notice), logs=not no_logs, redacted=not no_redact)
     recorder = Recorder("parse", agent, team)
     out = sys.stdout.buffer
     for stream, path in inputs:
@@ -50,7 +63,21 @@ def command(
     out.flush()
 
 
-def _write(out: BinaryIO, recorder: Recorder, items: Iterable, now: float) -> None:
+def _explain(inputs: Iterable[tuple[Stream, str]], explainer: Explainer) -> None:
+    for stream, path in inputs:
+        with _open(path) as source:
+            while data := source.read1(_CHUNK):  # type: ignore[attr-defined]
+                for text in explainer.feed(stream, data):
+                    click.echo(text)
+    for text in explainer.close():
+        click.echo(text)
+
+
+def _notice(text: str) -> None:
+    click.echo(f"agentmon: {text}", err=True)
+
+
+def _write(out: BinaryIO, recorder: Recorder, items: Iterable[Plain | Finding], now: float) -> None:
     for piece in recorder.record(items, now):
         out.write(piece.data)
 

@@ -1,14 +1,15 @@
 """Pattern: the one form of a line pattern, for the built-in tables and for people's own (TOML)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 from agentmon.events import Scope
 
 Kind = Literal["git", "tokens"]
+Matched = Callable[[str, Mapping[str, Any]], None]  # hears the name of a pattern that matched, and what it took
 
 # The fields of an event that named groups may give.
 GROUPS: Mapping[str, frozenset[str]] = {

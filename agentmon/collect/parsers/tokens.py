@@ -1,7 +1,7 @@
 """Tokens: the usage that tools print as text: in lines of their own form, as objects, and under labels."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from agentmon.collect.parsers.accounts import Accounts
 from agentmon.collect.parsers.figures import usage_of
 from agentmon.collect.parsers.labels import Labelled, Labels
 from agentmon.collect.parsers.literals import NotALiteral, Record, read, read_pairs
-from agentmon.collect.parsers.patterns import Pattern
+from agentmon.collect.parsers.patterns import Matched, Pattern
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.token_shapes import shape_of
 from agentmon.events import Finding, Stream, TokenUsage
@@ -31,12 +31,10 @@ _KEY = re.compile(
 _OPENER = re.compile(r"[A-Za-z_][\w.]{0,80} ?[({]|\{")
 _PAIR_START = re.compile(r"(?<![\w.'\"])[a-z_]{1,40}=(?=\d)")
 _JSON = re.compile(r"\s*+[{\[]\s*+[\"{\[]")
-_OPEN_OBJECT = re.compile(r"(?:Usage|UsageMetadata|Metrics|usage(?:_metadata)?['\"]?[:=]) ?[({]\s*$")
+_OPEN_OBJECT = re.compile(r"(?:Usage|UsageMetadata|Metrics|usage(?:_metadata)?'?[:=]) ?[({]\s*$")
 _MODEL_BEFORE = re.compile(
     r"((?:claude|gpt|gemini|qwen|llama|mistral|deepseek|grok|kimi|glm|o[1-9]|command|nova|phi|codestral|devstral)[\w.:/@-]{0,80}):?\s$"
 )
-
-Matched = Callable[[str, Mapping[str, Any]], None]
 
 
 class Tokens:
