@@ -42,7 +42,7 @@ class Pipeline:
         self._logs = logs
         self._redacted = redacted
         self._streams: dict[Stream, _StreamState] = {}
-        needles = {n for parser in (*parsers, self._agents) for n in parser.needles}
+        needles = {n for parser in parsers for n in parser.needles} | set(self._agents.needles)
         if logs:
             needles.update(levels.NEEDLES)
             if redacted:

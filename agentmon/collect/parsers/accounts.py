@@ -6,12 +6,14 @@ stay within it are its parts; a running total that falls is that of a new sessio
 session that it belongs to, and the fold replaces totals and adds sessions by these.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from agentmon.events import TokenUsage
 
-_KEPT = 8  # calls that are remembered one by one
+_KEPT = 64  # calls that are remembered one by one
+_RECENT = 2  # prints of one call that follow each other
 _OTHERS = 16
 
 
@@ -45,6 +47,12 @@ class Accounts:
     def __init__(self) -> None:
         self._open: dict[str | None, _Account] = {}
         self._numbers: dict[str | None, int] = {}
+        self._recent: deque[tuple[TokenUsage, bool]] = deque(maxlen=_RECENT)
+
+    def all_known(self, usages: Sequence[TokenUsage]) -> bool:
+        """Whether all of these calls have been told: an object that lists them (a result) is printed after them."""
+        calls = [call for account in self._open.values() for call, _ in account.calls]
+        return all(u.scope == "call" and any(_agree(u, call) for call in calls) for u in usages)
 
     def place(
         self, usage: TokenUsage, *, part: str = "", certain: bool = False, exact: bool = True
@@ -66,8 +74,9 @@ class Accounts:
                     yield self._merged(account, usage, part)
                     return
         account = self._account(usage.tool)
-        if any((exact or whole) and _agree(usage, call) for call, whole in account.calls[-2:]):
+        if any((exact or whole) and _agree(usage, call) for call, whole in self._recent):
             return
+        self._recent.append((usage, exact))
         if account.totals and (account.itemized or not account.count):
             total = sum(t.input_tokens or 0 for t in account.totals.values())
             if account.given + (usage.input_tokens or 0) <= total:

@@ -16,7 +16,7 @@ def standard(
     from agentmon.collect.parsers.records import NoGit, Records
     from agentmon.collect.parsers.tokens import Tokens
 
-    parsers = (Records(NoGit()), Tokens(matched))
+    parsers: Sequence[Parser] = (Records(NoGit()), Tokens(matched))
     if not own:
         return parsers
     from agentmon.collect.parsers.own import Own

@@ -17,6 +17,7 @@ _PAIR = re.compile(
     r"(?<![\w\"'])['\"]?(?P<label>[A-Za-z][A-Za-z_]{0,30}(?:[ -][A-Za-z_]{1,20}){0,5})(?P<unit> \(USD\))?(?P<q>'?) {0,20}[:=] {0,30}"
     rf"(?P<money>\$)?(?P<value>{COUNT}|\d{{1,9}}\.\d{{1,20}})(?P<more>%| ?/ ?\d| ?(?:per|of|left|remaining|saved|max)\b)?"
 )
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TOTAL = ("total", "cumulative", "overall", "session", "final", "grand", "all")
 _FILLER = ("llm", "model", "number", "of", "num", "used", "usage", "count")
 _ROLES: Mapping[str, str] = {
@@ -27,12 +28,12 @@ _ROLES: Mapping[str, str] = {
     "tokens out": "output", "tokens received": "output", "candidates tokens": "output",
     "tokens": "total", "token": "total",
     "cached tokens": "cache_read", "prompt tokens cached": "cache_read", "cached input tokens": "cache_read",
-    "cache read tokens": "cache_read", "cached prompt tokens": "cache_read", "cache read input tokens": "cache_read_extra",
+    "cache read tokens": "cache_read", "cached prompt tokens": "cache_read", "cache read input tokens": "cache_read_apart",
     "cached content token": "cache_read", "input tokens cached": "cache_read", "cached": "cache_read",
     "cache write tokens": "cache_write", "cache creation tokens": "cache_write",
-    "cache creation input tokens": "cache_write_extra",
+    "cache creation input tokens": "cache_write_apart",
     "reasoning tokens": "reasoning", "thinking tokens": "reasoning", "reasoning output tokens": "reasoning",
-    "thoughts token": "reasoning_extra",
+    "thoughts token": "reasoning_apart",
     "cost": "cost", "cost usd": "cost", "requests": "requests", "successful requests": "requests",
     "api calls": "requests", "calls": "requests", "api requests": "requests",
 }  # fmt: skip
@@ -71,7 +72,7 @@ def pairs(text: str) -> Iterator[tuple[str, int | float, bool, bool]]:
 
 
 def _role(label: str) -> tuple[str | None, bool]:
-    words = label.replace("_", " ").replace("-", " ").split()
+    words = _CAMEL.sub(" ", label).replace("_", " ").replace("-", " ").split()
     while len(words) > 1 and words[0].isupper() and words[0] not in ("LLM",):  # `INFO Input tokens`
         words = words[1:]
     lower = [word.lower() for word in words]

@@ -21,6 +21,8 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE | re.DOTALL,
 )
+_BARE = re.compile(r"[^\s,;|)\]}]{0,200}")
+_WORD = re.compile(r"[^\s,;|)\]}'\"{(\[]{1,200}")
 _CONSTANTS: dict[str, Any] = {
     "None": None, "null": None, "undefined": None, "nil": None, "NaN": None, "nan": None, "inf": None,
     "True": True, "true": True, "False": False, "false": False,
@@ -63,7 +65,21 @@ def read_pairs(text: str, at: int = 0) -> tuple[dict[str, Any], int]:
             kind, key = reader.next()
             if kind != "word" or reader.next() != ("mark", "="):
                 break
-            pairs[key] = reader.value(1)
+            start = reader.at
+            try:
+                value = reader.value(1)
+            except NotALiteral:
+                value = None
+                reader.at = start
+            bare = _BARE.match(text, reader.at)
+            if bare is None:
+                break
+            if bare.end() > reader.at:  # `model=gpt-4o`: a word with marks in it
+                word = _WORD.match(text, start)
+                if word is None:
+                    break
+                value, reader.at = word[0], word.end()
+            pairs[key] = value
         except NotALiteral:
             break
         end = reader.at

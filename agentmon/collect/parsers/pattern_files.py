@@ -80,7 +80,7 @@ class _Entry:
                 raise self.wrong("regex", f"unknown group {group!r} (groups of {entry['kind']}: {', '.join(sorted(allowed))})")
         if entry["kind"] == "tokens" and not compiled.groupindex and not entry.get("opens") and not entry.get("within"):
             raise self.wrong("regex", f"no named group (groups of tokens: {', '.join(sorted(allowed))})")
-        lists = {k: tuple(entry[k]) if k == "needles" else frozenset(entry[k]) for k in _LISTS if k in entry}
+        lists: dict[str, Any] = {k: tuple(entry[k]) if k == "needles" else frozenset(entry[k]) for k in _LISTS if k in entry}
         return Pattern(**{k: v for k, v in entry.items() if k not in _LISTS}, **lists)
 
     def _check(self, key: str, value: Any) -> None:

@@ -20,7 +20,7 @@ GROUPS: Mapping[str, frozenset[str]] = {
 # What stands before a message in a log: time stamps, levels, names of loggers, box borders, bullets, emoji.
 # Prose does not pass: a plain word counts only with a mark behind it. Possessive, so that it is linear.
 PREFIX = (
-    r"^(?:\[[^\[\]]{1,60}\]|[^A-Za-z]++"
+    r"^(?:\[[^\[\]]{1,60}\]|[^A-Za-z\d]++|\d++(?:[:.,/_-]\d++)*+(?![kKmM]? (?:input|prompt|in|sent)\b)"
     r"|(?:TRACE|DEBUG|INFO|NOTICE|SUCCESS|WARN(?:ING)?|ERROR|Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun"
     r"|Jul|Aug|Sep|Oct|Nov|Dec|UTC|AM|PM)\b"
     r"|(?![Tt]okens?\b|[Cc]ost\b|[Uu]sage\b)[A-Za-z]++(?:[\d._/@-][\w./@-]*+|(?=[\]:)|>=}\d])))*+"

@@ -22,33 +22,6 @@ _COST = rf"\$(?P<cost>{MONEY})"
 
 TOKENS: Sequence[Pattern] = (
     Pattern(
-        name="token-usage",
-        kind="tokens",
-        regex=PREFIX + rf"[Tt]oken [Uu]sage[:=]? {{0,4}}{_IN} (?:input|prompt)(?: tokens)?(?: and|,| ?/| ?\+)? "
-        rf"{_OUT} (?:output|completion)\b",
-        needles=("oken usage", "oken Usage"),
-        seen_in="orchestrators' own prints",
-    ),
-    Pattern(
-        name="in-and-out",
-        kind="tokens",
-        regex=PREFIX + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
-        rf"(?:,| ?/| ?\+|,? and| ?\||;)? {_OUT} (?:output|completion)(?: tokens?)?\b"
-        rf"(?:(?:,| =) {_TOTAL} (?:total|tokens))?(?! (?:per|left|remaining|saved))",
-        needles=(" input tokens", " prompt tokens", " input,", " prompt,", " input /", " input +", " prompt +"),
-        seen_in="orchestrators' own prints",
-    ),
-    Pattern(
-        name="tokens-in-out",
-        kind="tokens",
-        regex=PREFIX + rf"[Tt]okens\b:? {{0,8}}(?:in|[Ii]nput|↑)[:= ] ?{_IN}"
-        rf"(?:,| ?/| ?\||;| ?[·•])? {{0,4}}(?:out|[Oo]utput|↓)[:= ] ?{_OUT}"
-        rf"(?:(?:,| ?\||;) {{0,4}}cache read[:= ] ?{_READ})?(?:(?:,| ?\||;) {{0,4}}cache write[:= ] ?{_WRITE})?"
-        rf"(?:(?:,| ?/| ?\||;| =) {{0,4}}total[:= ] ?{_TOTAL})?",
-        needles=("okens: in", "okens in", "okens: In", "okens: ↑"),
-        seen_in="orchestrators' own prints",
-    ),
-    Pattern(
         name="aider",
         kind="tokens",
         regex=rf"^[^A-Za-z]{{0,40}}Tokens: {_IN} sent(?:, {_WRITE} cache write)?(?:, {_READ} cache hit)?, {_OUT} received\."
@@ -257,5 +230,35 @@ TOKENS: Sequence[Pattern] = (
         input_includes=frozenset({"cache_write"}),
         within="model-table-cached",
         seen_in="gemini-cli 0.20",
+    ),
+    # Shapes of no tool's come last: a tool's own line may hold one of them.
+    Pattern(
+        name="token-usage",
+        kind="tokens",
+        regex=PREFIX + rf"[Tt]oken [Uu]sage[:=]? {{0,4}}{_IN} (?:input|prompt)(?: tokens)?(?: and|,| ?/| ?\+)? "
+        rf"{_OUT} (?:output|completion)\b",
+        needles=("oken usage", "oken Usage"),
+        seen_in="orchestrators' own prints",
+    ),
+    Pattern(
+        name="in-and-out",
+        kind="tokens",
+        regex=PREFIX + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
+        rf"(?:,| ?/| ?\+|,? and| ?\||;)? {_OUT} (?:output|completion)(?: tokens?)?+\b"
+        rf"(?:(?:,| =) {_TOTAL} (?:total|tokens))?(?! (?:per|left|remaining|saved))",
+        needles=(" input tokens", " prompt tokens", " input,", " prompt,", " input /", " input +", " prompt +"),
+        seen_in="orchestrators' own prints",
+    ),
+    Pattern(
+        name="tokens-in-out",
+        kind="tokens",
+        regex=PREFIX + rf"(?:[A-Z][a-z]{{1,12}} )?(?:[Tt]okens?(?: [Uu]s(?:ag)?ed?| [Cc]ount)?|[Uu]sage)\b[^A-Za-z\d]{{0,8}}"
+        rf"(?:{_TOTAL}[^A-Za-z\d]{{1,6}}(?:tokens?[^A-Za-z\d]{{1,6}})?)?"
+        rf"(?:(?:[Ii]n(?:put)?|[Pp]rompt|[Ss]ent)(?: tokens)? ?[:= ] ?|↑ ?){_IN}[^A-Za-z\d]{{1,8}}"
+        rf"(?:(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?|↓ ?){_OUT}"
+        rf"(?:[^A-Za-z\d]{{1,6}}cache(?:d| read)[:= ] ?{_READ})?(?:[^A-Za-z\d]{{1,6}}cache write[:= ] ?{_WRITE})?"
+        rf"(?:[^A-Za-z\d]{{1,6}}[Cc]ost[^A-Za-z\d]{{1,4}}{_COST})?",
+        needles=("oken", "sage: ", "sage - "),
+        seen_in="orchestrators' own prints",
     ),
 )

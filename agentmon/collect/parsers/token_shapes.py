@@ -1,11 +1,14 @@
 """Printed usage objects: whose they are and what they count, told by the name of the class and its keys."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agentmon.collect.parsers.literals import Record
 from agentmon.events import Scope
+
+_LOOKED = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,8 @@ SHAPES: Sequence[Shape] = (
     Shape("RequestUsage", frozenset({"total_tokens"}), "call", "openai-agents", "openai-agents 0.24.0"),
     Shape("RequestUsage", frozenset(), "call", "pydantic-ai", "pydantic-ai 2.68.0"),
     Shape("UsageMetrics", frozenset(), "session", "crewai", "crewai 1.15.30"),
+    Shape("Usage", frozenset({"requests", "request_tokens"}), "session", "pydantic-ai", "pydantic-ai 0.4"),
     Shape("Usage", frozenset({"requests"}), "session", "openai-agents", "openai-agents 0.24.0"),
-    Shape(
-        "Usage", frozenset({"requests", "total_tokens", "request_tokens"}), "session", "pydantic-ai", "pydantic-ai 0.4"
-    ),
     Shape("RunMetrics", frozenset(), "session", "agno", "agno 3.1.10"),
     Shape("SessionMetrics", frozenset(), "session", "agno", "agno 2"),
     Shape("MessageMetrics", frozenset(), "call", "agno", "agno 3.1.10"),
@@ -53,4 +54,19 @@ def shape_of(obj: Mapping[str, Any]) -> Shape | None:
     for shape in SHAPES:
         if (shape.name is None or shape.name == name) and shape.keys <= obj.keys():
             return shape
+    return None
+
+
+def shape_in(value: Any) -> Shape | None:
+    """The shape of an object, or else of the first one that it holds."""
+    waiting, looked = deque([value]), 0
+    while waiting and looked < _LOOKED:
+        item = waiting.popleft()
+        looked += 1
+        if isinstance(item, Mapping):
+            if (shape := shape_of(item)) is not None:
+                return shape
+            waiting.extend(v for v in item.values() if isinstance(v, Mapping | list))
+        elif isinstance(item, list):
+            waiting.extend(v for v in item if isinstance(v, Mapping | list))
     return None

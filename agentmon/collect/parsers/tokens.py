@@ -1,7 +1,7 @@
 """Tokens: the usage that tools print as text: in lines of their own form, as objects, and under labels."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +12,14 @@ from agentmon.collect.parsers.labels import Labelled, Labels
 from agentmon.collect.parsers.literals import NotALiteral, Record, read, read_pairs
 from agentmon.collect.parsers.patterns import Matched, Pattern
 from agentmon.collect.parsers.token_patterns import TOKENS
-from agentmon.collect.parsers.token_shapes import shape_of
+from agentmon.collect.parsers.token_shapes import shape_in
 from agentmon.events import Finding, Stream, TokenUsage
 
 SECTION_LINES = 40
 OBJECT_LINES = 400
 OBJECT_CHARS = 64 * 1024
 _TRIES = 8
+_PARTS = ("cache_read", "cache_write", "reasoning")
 
 # Keys of usage objects, as reprs, dicts and `util.inspect` print them; JSON's have double quotes and are not ours.
 _OBJECT_NEEDLES = (
@@ -29,12 +30,14 @@ _KEY = re.compile(
     r"(?:_tokens|_token_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]|(?:Usage|UsageMetadata|Metrics)(?:\(| \{)"
 )
 _OPENER = re.compile(r"[A-Za-z_][\w.]{0,80} ?[({]|\{")
-_PAIR_START = re.compile(r"(?<![\w.'\"])[a-z_]{1,40}=(?=\d)")
+_PAIR_START = re.compile(r"(?<![\w.'\"])[a-z_]{1,40}=(?=[\d'\"{\[A-Za-z])")
 _JSON = re.compile(r"\s*+[{\[]\s*+[\"{\[]")
 _OPEN_OBJECT = re.compile(r"(?:Usage|UsageMetadata|Metrics|usage(?:_metadata)?'?[:=]) ?[({]\s*$")
 _MODEL_BEFORE = re.compile(
     r"((?:claude|gpt|gemini|qwen|llama|mistral|deepseek|grok|kimi|glm|o[1-9]|command|nova|phi|codestral|devstral)[\w.:/@-]{0,80}):?\s$"
 )
+
+_Span = tuple[Mapping[str, Any], int, int]  # a literal, and where it stands
 
 
 class Tokens:
@@ -63,8 +66,8 @@ class Tokens:
             return
         text = line.text
         if state.object:
-            finished = yield from self._continue(state, text)
-            if not finished or finished == "all":
+            belongs = yield from self._continue(state, text)
+            if belongs:
                 return
         if _JSON.match(text):
             yield from self._labelled(state.labels.close())
@@ -117,31 +120,33 @@ class Tokens:
 
     def _objects(self, state: "_StreamState", text: str) -> Iterator[tuple[Mapping[str, Any], str]]:
         """The usage objects on this line, with what stands before them; one that does not end here is kept open."""
-        done = 0
+        done, any_read = 0, False
         for _ in range(_TRIES):
             hit = _KEY.search(text, done)
             if hit is None:
                 break
-            value, end = self._around(text, done, hit)
-            if value is not None:
-                yield value, text[max(0, end[0] - 100) : end[0]]
-                done = end[1]
+            span = self._pairs(text, done, hit) or self._around(text, done, hit)
+            if span is not None:
+                value, start, done = span
+                any_read = True
+                yield value, text[max(0, start - 100) : start]
                 continue
-            pair = _PAIR_START.search(text, done)
-            if pair is not None and pair.start() <= hit.end():
-                values, stop = read_pairs(text, pair.start())
-                if usage_objects.find(values):
-                    yield values, text[max(0, pair.start() - 100) : pair.start()]
-                    done = stop
-                    continue
             done = hit.end()
-        if not done and (opener := _OPEN_OBJECT.search(text)):
-            start = next((m.start() for m in _OPENER.finditer(text, max(0, opener.start() - 80))), None)
-            if start is not None:
-                state.object, state.object_lines = text[start:], 1
+        if not any_read and (end := _OPEN_OBJECT.search(text)):
+            first = next(_OPENER.finditer(text, max(0, end.start() - 80)), None)
+            if first is not None:
+                state.object, state.object_lines = text[first.start() :], 1
 
-    def _around(self, text: str, start: int, hit: re.Match[str]) -> tuple[Any, tuple[int, int]]:
-        """The outermost literal that holds a key of usage, and where it stands."""
+    def _pairs(self, text: str, start: int, hit: re.Match[str]) -> _Span | None:
+        """Pairs without brackets around a key of usage: `model='x' usage={...}`, as pydantic and loggers print."""
+        first = next((m for m in _PAIR_START.finditer(text, start, hit.end())), None)
+        if first is None or any(m.start() < first.start() for m in _OPENER.finditer(text, start, first.start())):
+            return None
+        values, end = read_pairs(text, first.start())
+        return (values, first.start(), end) if end > hit.start() and usage_objects.find(_plain(values)) else None
+
+    def _around(self, text: str, start: int, hit: re.Match[str]) -> _Span | None:
+        """The outermost literal that holds a key of usage."""
         openers = [m for m in _OPENER.finditer(text, start, hit.end()) if not _is_json(text, m)]
         for opener in (*openers[: _TRIES // 2], *openers[_TRIES // 2 :][-_TRIES // 2 :]):
             try:
@@ -149,51 +154,59 @@ class Tokens:
             except NotALiteral:
                 continue
             if end > hit.start() and isinstance(value, Mapping) and usage_objects.find(_plain(value)):
-                return value, (opener.start(), end)
-        return None, (0, 0)
+                return value, opener.start(), end
+        return None
 
-    def _continue(self, state: "_StreamState", text: str) -> Iterator[Finding]:
-        """The next line of an open object. Gives `all` when the line belonged to it, a true value when it is over."""
+    def _continue(self, state: "_StreamState", text: str) -> Generator[Finding, None, bool]:
+        """The next line of an open object: whether it belongs to it."""
         state.object += "\n" + text
         state.object_lines += 1
         try:
             value, _ = read(state.object)
         except NotALiteral as problem:
             if problem.unfinished and state.object_lines < OBJECT_LINES and len(state.object) < OBJECT_CHARS:
-                return ""
+                return True
             state.object = ""
-            return "not"
+            return False
         state.object = ""
         if isinstance(value, Mapping):
             yield from _findings(self._read(value, ""))
-        return "all"
+        return True
 
     def _read(self, value: Mapping[str, Any], before: str) -> Iterator[TokenUsage]:
-        shape = shape_of(value)
+        shape = shape_in(value)
         tool = shape.tool if shape else None
         model = match[1] if (match := _MODEL_BEFORE.search(before)) else None
+        usages = []
         for found in usage_objects.find(_plain(value)):
             usage = usage_objects.usage(found, tool=tool, model=model)
-            scope = shape.scope if shape and shape.scope else usage.scope
-            certain = scope == "session" or bool(shape and shape.scope)
-            self._say(shape.name or "object" if shape else "object", _figures(usage))
-            yield from self._accounts.place(replace(usage, scope=scope), certain=certain)
+            scope = usage.scope if usage.scope == "session" or shape is None or shape.scope is None else shape.scope
+            usages.append(replace(usage, scope=scope))
+            self._say((shape.name if shape else None) or "object", _figures(usage))
+        certain = bool(shape and shape.scope) or len(usages) > 1
+        if len(usages) > 1 and self._accounts.all_known(usages):
+            return
+        for usage in usages:
+            yield from self._accounts.place(usage, certain=certain or usage.scope == "session")
 
     # ------------------------------------------------------------ labels
 
     def _labelled(self, blocks: Iterable[Labelled]) -> Iterator[Finding]:
         for block in blocks:
             figures = block.figures
-            given, made = int(figures["input"]), int(figures["output"])
+            parts = {name: _int(figures.get(name, figures.get(f"{name}_apart"))) for name in _PARTS}
+            apart = {name: int(figures.get(f"{name}_apart", 0)) for name in _PARTS}
+            given = int(figures["input"]) + apart["cache_read"] + apart["cache_write"]
+            made = int(figures["output"]) + apart["reasoning"]
             cost = figures.get("cost")
             usage = TokenUsage(
                 input_tokens=given,
                 output_tokens=made,
                 total_tokens=given + made,
                 cost_usd=cost,
-                cache_read_tokens=_int(figures.get("cache_read")),
-                cache_write_tokens=_int(figures.get("cache_write")),
-                reasoning_tokens=_int(figures.get("reasoning")),
+                cache_read_tokens=parts["cache_read"],
+                cache_write_tokens=parts["cache_write"],
+                reasoning_tokens=parts["reasoning"],
                 scope="session" if block.running else "call",
                 estimated=block.estimated or None,
                 cost_source=None if cost is None else "tool",
