@@ -127,12 +127,11 @@ class Records:
 
     def _usage(self, record: Mapping[str, Any], before: str, speaker: _Speaker) -> Iterator[Finding]:
         kind = self._stream_event(record, before, speaker)
-        for found in find(record, before):
-            place = found.place
-            if place.partial or kind:
-                found = self._of_message(found, kind, speaker)
-                if found is None:
-                    continue
+        for shown in find(record, before):
+            place = shown.place
+            found = self._of_message(shown, kind, speaker) if place.partial or kind else shown
+            if found is None:
+                continue
             payload = usage(found, tool=speaker.tool)
             if payload.session_id is None and speaker.tool is not None:
                 payload = replace(payload, session_id=speaker.session_id)

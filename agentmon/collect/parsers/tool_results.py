@@ -28,7 +28,7 @@ _FAILED = frozenset({"error", "failed", "failure"})
 _WORKED = frozenset({"success", "completed", "ok", "succeeded"})
 _EXIT_KEYS = ("exitcode", "exit", "returncode", "exitstatus", "statuscode")
 _EXIT_TEXT = re.compile(
-    r"(?:^|\n)(?:Exit Code|Exit code|exit code|Command exited with code|Process exited with code|exit_code)[:=]? (\d{1,3})\b"
+    r"(?:^|\n)(?:Exit Code|Exit code|exit code|exit_code|(?:Command|Process) exited with code)[:=]? (\d{1,3})\b"
 )
 # Gemini's shell tool counts as a success whenever the command could be started, and prints the code only if silent.
 _STATUS_IS_NO_EXIT_CODE = frozenset({"runshellcommand"})
