@@ -290,14 +290,14 @@ def _by_models(
     """A total that its tool splits by model."""
     named: dict[str, Sums] = {}
     for seen in session.totals:
-        for model, figures in (seen.usage.models or {}).items():
-            named.setdefault(model, Sums()).add(figures)
-    for (_, model), sums in others.items():
-        held = next((m for m in named if model and m.split("[")[0] == model), None)
+        for name, figures in (seen.usage.models or {}).items():
+            named.setdefault(name, Sums()).add(figures)
+    for (_, called), sums in others.items():
+        held = next((name for name in named if called and name.split("[")[0] == called), None)
         if held is not None:
             named[held] = named[held].less(sums)
-    for model, sums in named.items():
-        yield Share(main, model, sums)
+    for name, sums in named.items():
+        yield Share(main, name, sums)
         left = left.less(sums)
     if any(getattr(left, name) for name in ("input_tokens", "output_tokens")):
         yield Share(main, None, left)

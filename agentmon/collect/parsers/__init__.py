@@ -24,7 +24,8 @@ class Parser(Protocol):
     attentive: whether the parser wants to see every line for now, because the last one opened something.
     """
 
-    needles: tuple[str, ...]
+    @property
+    def needles(self) -> tuple[str, ...]: ...
 
     @property
     def attentive(self) -> bool: ...

@@ -25,6 +25,7 @@ _SIGNS: tuple[tuple[str, str | None, str], ...] = (
     ("type", "init", "gemini-cli"),  # 0.61.0
     ("stats", None, "gemini-cli"),
 )
+_COST_IS_NO_MONEY = frozenset({"copilot-cli"})  # 1.0.102: `cost` counts premium requests
 _SESSIONS = ("session_id", "sessionId", "sessionID", "thread_id", "threadId")
 _TOOL_WORDS = ("tool", "command", "function_call", "callID", "call_id")
 
@@ -101,7 +102,7 @@ class Records:
             speaker.session_id, speaker.tool = session, None
         if speaker.tool is None:
             for key, value, tool in _SIGNS:
-                if key in record and (value is None or record[key] == value) and speaker.session_id is not None:
+                if key in record and (value is None or record[key] == value):
                     speaker.tool = tool
                     return
 
@@ -127,16 +128,17 @@ class Records:
 
     def _usage(self, record: Mapping[str, Any], before: str, speaker: _Speaker) -> Iterator[Finding]:
         kind = self._stream_event(record, before, speaker)
-        for found in find(record, before):
-            place = found.place
-            if place.partial or kind:
-                found = self._of_message(found, kind, speaker)
-                if found is None:
-                    continue
+        for shown in find(record, before):
+            place = shown.place
+            found = self._of_message(shown, kind, speaker) if place.partial or kind else shown
+            if found is None:
+                continue
             payload = usage(found, tool=speaker.tool)
+            if speaker.tool in _COST_IS_NO_MONEY:
+                payload = replace(payload, cost_usd=None, cost_source=None)
             if payload.session_id is None and speaker.tool is not None:
                 payload = replace(payload, session_id=speaker.session_id)
-            agent = self._agents.get(place.parent, place.parent) if place.parent else place.agent
+            agent = self._agents.get(place.parent, "subagent") if place.parent else place.agent
             told = self._total(payload) if payload.scope == "session" else self._call(payload)
             if told is not None:
                 yield Finding(told, agent)

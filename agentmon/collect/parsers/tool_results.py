@@ -6,6 +6,7 @@ Gemini CLI 0.61, opencode 1.18, pi 0.73, Qwen Code 0.15, OpenAI's chat and respo
 """
 
 import re
+import shlex
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,11 @@ _OUTPUTS = ("aggregatedoutput", "output", "content", "result", "stdout", "respon
 _NOT_RUN = frozenset({"in_progress", "pending", "running", "started", "declined", "cancelled", "canceled", "denied"})
 _FAILED = frozenset({"error", "failed", "failure"})
 _WORKED = frozenset({"success", "completed", "ok", "succeeded"})
+_NAMES = ("toolname", "name", "tool")
+_SHELL = re.compile(r"(?:/\S*/)?(?:ba|z|da|k)?sh -l?c ")
 _EXIT_KEYS = ("exitcode", "exit", "returncode", "exitstatus", "statuscode")
 _EXIT_TEXT = re.compile(
-    r"(?:^|\n)(?:Exit Code|Exit code|exit code|Command exited with code|Process exited with code|exit_code)[:=]? (\d{1,3})\b"
+    r"(?:^|\n)(?:Exit Code|Exit code|exit code|exit_code|(?:Command|Process) exited with code)[:=]? (\d{1,3})\b"
 )
 # Gemini's shell tool counts as a success whenever the command could be started, and prints the code only if silent.
 _STATUS_IS_NO_EXIT_CODE = frozenset({"runshellcommand"})
@@ -87,26 +90,23 @@ class ToolResults:
                 stack.extend((c, parent, depth + 1) for c in reversed(children) if isinstance(c, dict | list))
 
     def _look(self, obj: Mapping[str, Any], parent: str | None) -> Ran | None:
-        named = {plain(k): v for k, v in obj.items()}
-        state = named.get("state")
-        if isinstance(state, Mapping):  # opencode keeps arguments, output and status in there
-            named = {plain(k): v for k, v in state.items()} | named
+        named: Mapping[str, Any] = {plain(k): v for k, v in obj.items()}
         call_id = next((v for k in _CALL_IDS if (v := _text(named.get(k)))), None)
         if call_id is None:
             return None
+        explicit = any(k in named for k in _RESULT_IDS)
+        if explicit:  # arguments and result may be further in: opencode's `state`, Cursor's `shellToolCall`
+            named = _opened(named)
         command = _command(named)
         if command is not None:
-            name = plain(_text(named.get("toolname")) or _text(named.get("name")) or _text(named.get("tool")) or "")
-            self._remember(call_id, _Call(command, name, parent))
-        elif not any(k in named for k in _RESULT_IDS):
+            name = next((plain(n) for k in _NAMES if (n := _text(named.get(k)))), "")
+            self._remember(call_id, _Call(_script(command), name, parent))
+        elif not explicit:
             return None
-        status = named.get("status")
-        if isinstance(status, str) and status.lower() in _NOT_RUN:
+        if _word(named) in _NOT_RUN or (command is not None and not _has_ended(named)):
             return None
         output = _output(named)
-        if output is None or (command is not None and not _has_ended(named)):
-            return None
-        if call_id in self._done:
+        if output is None or call_id in self._done:
             return None
         call = self._calls.pop(call_id, None)
         self._done[call_id] = None
@@ -122,6 +122,41 @@ class ToolResults:
         self._calls[call_id] = call
         if len(self._calls) > KEPT:
             self._calls.popitem(last=False)
+
+
+def _opened(named: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With what stands in objects that only wrap a call or its result. What is further out counts."""
+    merged = dict(named)
+    level = [v for k, v in named.items() if isinstance(v, Mapping) and k not in _ARGUMENTS]
+    for _ in range(3):
+        inner: list[Mapping[str, Any]] = []
+        for wrapped in level[:8]:
+            for key, value in wrapped.items():
+                name = plain(key)
+                merged.setdefault(name, value)
+                if isinstance(value, Mapping) and name not in _ARGUMENTS:
+                    inner.append(value)
+        level = inner
+    return merged
+
+
+def _script(command: str) -> str:
+    """`/bin/bash -lc 'SCRIPT'` is SCRIPT."""
+    if not _SHELL.match(command) or len(command) > 20_000:
+        return command
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    return words[2] if len(words) == 3 else command
+
+
+def _word(named: Mapping[str, Any]) -> str:
+    """How a record says that the call stands."""
+    for key in ("status", "subtype", "phase"):
+        if isinstance(value := named.get(key), str):
+            return value.lower()
+    return ""
 
 
 def _command(named: Mapping[str, Any]) -> str | None:
@@ -155,10 +190,7 @@ def _joined(words: Sequence[str]) -> str:
 
 def _has_ended(named: Mapping[str, Any]) -> bool:
     """Whether a record that holds the call itself also tells its end."""
-    status = named.get("status")
-    return (isinstance(status, str) and status.lower() in _WORKED | _FAILED) or any(
-        isinstance(named.get(k), int) for k in _EXIT_KEYS
-    )
+    return _word(named) in _WORKED | _FAILED or any(isinstance(named.get(k), int) for k in _EXIT_KEYS)
 
 
 def _output(named: Mapping[str, Any]) -> str | None:
@@ -169,7 +201,7 @@ def _output(named: Mapping[str, Any]) -> str | None:
                 if key == "stdout":
                     text += _text(named.get("stderr")) or ""
                 return text
-    if isinstance(status := named.get("status"), str) and status.lower() in _WORKED | _FAILED:
+    if _word(named) in _WORKED | _FAILED:
         return ""  # Gemini CLI leaves an empty output out
     return None
 
@@ -196,6 +228,10 @@ def _flat(value: Any, depth: int) -> str | None:
 
 
 _WRAPPED = re.compile(r"(?:Exit code|Chunk ID|Wall time)\b[^\n]*\n(?:[^\n]*\n){0,6}?Output:\n")  # Codex's shell tool
+_LEADER = re.compile(r"\A(?:Exit code \d+\n|\(Bash completed with no output\)\Z)")  # Claude Code 2.1
+_TRAILER = re.compile(  # Copilot CLI 1.0, pi 0.73
+    r"\n*(?:<shellId: \w{1,20} completed with exit code \d{1,3}>|Command exited with code \d{1,3})\s*\Z"
+)
 _PARTS = re.compile(
     r"(?:^|\n)Output: (.*?)(?=\n(?:Error|Exit Code|Signal|Background PIDs|Process Group PGID): |\Z)", re.DOTALL
 )
@@ -208,23 +244,20 @@ def _unwrapped(output: str) -> str:
         return "" if text == "(empty)" else text
     if match := _WRAPPED.match(output):
         return output[match.end() :]
-    return output
+    return _TRAILER.sub("", _LEADER.sub("", output))
 
 
 def _exit_code(named: Mapping[str, Any], output: str, name: str) -> int | None:
-    for key in ("", "metadata", "result", "details", "output", "shellexecution"):
-        holder = named.get(key) if key else named
-        if isinstance(holder, Mapping):
-            for key, value in holder.items():
-                if plain(key) in _EXIT_KEYS and isinstance(value, int) and not isinstance(value, bool):
-                    return value
+    for key in _EXIT_KEYS:
+        value = named.get(key)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
     matches = _EXIT_TEXT.findall(output[-4096:]) or _EXIT_TEXT.findall(output[:256])
     if matches:
         return int(matches[-1])
     flag = named.get("iserror")
     success = named.get("success")
-    status = named.get("status")
-    word = status.lower() if isinstance(status, str) else ""
+    word = _word(named)
     if flag is True or success is False or word in _FAILED:
         return 1
     if name in _STATUS_IS_NO_EXIT_CODE:

@@ -18,17 +18,19 @@ MOST_NODES = 200_000
 _CALLS = frozenset(  # keys under which one call's usage stands
     {"usage", "usagemetadata", "tokenusage", "tokens", "metrics", "llmusage", "tokencounts", "tokencount",
      "responseusage", "completionusage", "stepusage", "modelusage", "messageusage", "requestusage", "responsemetrics",
-     "modelsusage", "lasttokenusage", "lastusage"}
+     "modelsusage", "lasttokenusage", "lastusage", "usagedetails"}
 )  # fmt: skip
 _TOTALS = frozenset(  # and a total of many calls
     {"totalusage", "totaltokenusage", "accumulatedtokenusage", "accumulatedusage", "cumulativeusage", "sessionusage",
      "usagemetrics", "stats", "sessionmetrics", "sessiontokens", "usagesummary", "runusage", "aggregateusage",
      "aggregatedusage", "totaltokens", "tokenstotal", "usagetotals", "tokentotals", "totals", "cumulativetokens"}
 )  # fmt: skip
-_BY_MODEL = frozenset({"modelusage", "models", "modelmetrics", "usagebymodel", "bymodel", "permodel", "modelstats"})
+_BY_MODEL = frozenset(
+    {"modelusage", "models", "modelmetrics", "usagebymodel", "bymodel", "permodel", "modelstats", "lmusage"}
+)
 _SHADOWED = {  # where both stand in one object, the first says what the second repeats, or only a part of it
     "lasttokenusage": ("totaltokenusage",), "lastusage": ("totalusage",), "stats": ("modelusage", "usage"),
-    "usage": ("modelusage", "totalusage"),
+    "usage": ("modelusage",), "billedunits": ("tokens",),
 }  # fmt: skip
 _NOT_USAGE = frozenset(  # limits, prices and what tools were asked or answered: figures in there are none of ours
     {"limits", "limit", "ratelimits", "ratelimit", "pricing", "prices", "price", "cost", "costs", "budget", "quota",
@@ -38,9 +40,11 @@ _NOT_USAGE = frozenset(  # limits, prices and what tools were asked or answered:
      "invocationparams", "aggregatedoutput", "partialresult", "assistantmessageevent", "tooltelemetry"}
 )  # fmt: skip
 _ANSWERS = frozenset({"result", "output"})  # a tool's, or a reply: the object around them tells
-_RESULT_TYPES = frozenset(
-    {"result", "turn.completed", "session.shutdown", "session_end", "session.end", "run_completed"}
-)
+_RESULT_TYPES = frozenset(  # records that close a session, and tell its total
+    {"result", "turn.completed", "session.shutdown", "session_end", "session.end", "run_completed", "complete",
+     "summary", "final"}
+)  # fmt: skip
+_SPANS_OF_SPANS = frozenset({"invoke_agent", "create_agent", "execute_tool", "invoke_workflow"})
 _REQUESTS = frozenset({"successfulrequests", "requests", "llmcalls", "totalrequests", "apicalls", "modelcalls"})
 _ID_KEYS = ("id", "responseid", "messageid", "generationid", "requestid", "apicallid", "completionid", "callid")
 _SESSION_KEYS = ("sessionid", "threadid", "conversationid", "chatid")
@@ -153,6 +157,10 @@ def _fields(figures: Counts) -> dict[str, int | float | None]:
     }  # fmt: skip
 
 
+def _one_of(value: object, words: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in words
+
+
 def _is_total(obj: Mapping[str, Any]) -> bool:
     """Several requests beside the tokens make it a total (CrewAI, pydantic-ai, OpenAI Agents)."""
     return any(isinstance(v, int) and v > 1 for k, v in obj.items() if plain(k) in _REQUESTS)
@@ -179,7 +187,9 @@ def _look(
 ) -> Iterator[Found]:
     """The usage that one object is or holds; its other objects are left for later."""
     place = _around(obj, place)
-    if (figures := counts(obj)) is not None:
+    if (figures := counts(obj, named=_one_of(obj.get("type"), _RESULT_TYPES))) is not None:
+        if _one_of(obj.get("gen_ai.operation.name"), _SPANS_OF_SPANS):
+            return
         if key not in _NOT_USAGE and not figures.nothing:
             total = key in _TOTALS or _is_total(obj)
             yield Found(figures, replace(place, scope="session") if total else place, depth)

@@ -40,13 +40,14 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
         "totalprompttokens", "genaiusageinputtokens", "genaiusageprompttokens", "llmtokencountprompt",
         "requesttokens", "promptevalcount", "tokensinput", "tokensin", "inputtoken", "prompttoken",
         "numinputtokens", "numprompttokens", "tokensprompt", "tokenspromptcount",
+        "tokenssent", "promptllmtokencount",
     ),
     "output": (
         "outputtokens", "completiontokens", "candidatestokencount", "outputtokencount", "outputtokenscount",
         "totaloutputtokens", "totalcompletiontokens", "genaiusageoutputtokens", "genaiusagecompletiontokens",
         "llmtokencountcompletion", "responsetokens", "responsetokencount", "evalcount", "tokensoutput", "tokensout",
         "generatedtokens", "outputtoken", "completiontoken", "numoutputtokens", "numcompletiontokens",
-        "tokenscompletion",
+        "tokenscompletion", "tokensreceived", "completionllmtokencount",
     ),
     "total": (
         "totaltokens", "totaltokencount", "totaltokenscount", "tokenstotal", "llmtokencounttotal", "totaltokensused",
@@ -56,13 +57,14 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
         "cachereadinputtokens", "cachedinputtokens", "cachedtokens", "cachereadtokens", "cachedcontenttokencount",
         "cachedprompttokens", "promptcachehittokens", "cachereadinputtokencount", "cachedtokencount", "cacheread",
         "inputcachedtokens", "cachereadtokencount", "genaiusagecachereadinputtokens", "cachetokens",
-        "cachehittokens", "inputcacheread", "totalcachereadtokens", "totalcachedtokens",
+        "cachehittokens", "inputcacheread", "totalcachereadtokens", "totalcachedtokens", "cachereads",
     ),
     "cache_write": (
         "cachecreationinputtokens", "cachewriteinputtokens", "cachewritetokens", "cachecreationtokens", "cachewrite",
         "cachewriteinputtokencount", "genaiusagecachecreationinputtokens", "inputcachecreation",
         "cachecreationtokencount",
         "totalcachewritetokens", "totalcachecreationtokens",
+        "cachewrites",
     ),
     "reasoning": (
         "reasoningtokens", "reasoningoutputtokens", "thoughtstokencount", "thinkingtokens", "thoughttokens",
@@ -96,11 +98,19 @@ _DETAILS: Mapping[str, Mapping[str, str]] = {  # objects of parts within a usage
     "cache": {"read": "cache_read", "write": "cache_write", "creation": "cache_write"},
 }  # fmt: skip
 _EXCLUDES_CACHE = frozenset(  # beside these, unless arithmetic says otherwise, the input figure is without cache
-    {"cachereadinputtokens", "cachecreationinputtokens", "cacheread", "cachewrite", "cache"}
+    {
+        "cachereadinputtokens",
+        "cachecreationinputtokens",
+        "cacheread",
+        "cachewrite",
+        "cache",
+        "cachereads",
+        "cachewrites",
+    }
 )
 _INCLUDES_CACHE = frozenset({"prompttokens", "prompttokencount", "prompt", "totalprompttokens"})  # and these never
 _EXCLUDES_REASONING = frozenset({"candidatestokencount", "candidates", "responsetokencount", "cache"})
-_COSTS = ("costusd", "responsecost", "cost", "totalcostusd", "totalcost", "estimatedcostusd")
+_COSTS = ("costusd", "responsecost", "cost", "totalcostusd", "totalcost", "estimatedcostusd", "accumulatedcost")
 
 _LONG = {name: role for role, names in _ROLES.items() for name in names}
 _SHORT = {name: role for role, names in _SHORT_ROLES.items() for name in names} | _LONG
@@ -157,7 +167,7 @@ def cost(obj: Mapping[str, Any]) -> float | None:
         name = plain(key)
         if name in _COSTS[:rank]:
             if isinstance(value, Mapping):
-                value = value.get("total")
+                value = value.get("total", value.get("total_cost"))
             if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
                 best, rank = float(value), _COSTS.index(name)
     return best
