@@ -14,7 +14,8 @@ JSON_LIMIT = 4 * 1024 * 1024
 JSON_MARKS = 100_000
 
 _STILL = re.compile(  # escapes that move nothing: colours, modes, titles
-    rb"\x1b(?:\[[0-?]*[ -/]*[I-Zg-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])"
+    rb"\x1b(?:\[[0-?]*[ -/]*[I-Zg-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?"
+    rb"|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])"
 )
 _MOVE = re.compile(rb"\x1b(?:\[([0-?]*)[ -/]*([@-~]))?")
 _WHOLE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*\x07|[ -/]+[0-~]|[0-OQ-WYZ`-~])")

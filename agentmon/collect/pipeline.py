@@ -156,7 +156,7 @@ def _source(findings: Iterable[Finding]) -> LogSource:
 
 
 def _shorten(text: str) -> str:
-    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, and of several lines also the end, where the error stands."""
+    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, of several lines also the end, where the error is."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_LIMIT:
         return text

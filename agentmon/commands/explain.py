@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agentmon.collect.framer import Framer
-from agentmon.collect.parsers import Line, Parser
+from agentmon.collect.parsers import Line
 from agentmon.collect.parsers.agents import Agents
 from agentmon.collect.parsers.all import standard
 from agentmon.collect.parsers.patterns import Pattern

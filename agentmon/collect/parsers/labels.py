@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from agentmon.collect.parsers.figures import count, money
 from agentmon.collect.parsers.patterns import COUNT
 
-NEEDLES = ("equests: ", "okens:", "okens =", "okens=", "oken Usage:", "oken usage:", "oken count:", "oken Count:", "okens Used:",
-           "okens used:", "okens Cached:", "okens\x27:", "okens :", "oken_count=", "oken_count:")  # fmt: skip
+NEEDLES = (
+    "equests: ", "okens:", "okens =", "okens=", "okens :", "okens':", "oken Usage:", "oken usage:", "oken count:",
+    "oken Count:", "okens Used:", "okens used:", "okens Cached:", "oken_count=", "oken_count:",
+)  # fmt: skip
 _PAIR = re.compile(
-    r"(?<![\w\"'])['\"]?(?P<label>[A-Za-z][A-Za-z_]{0,30}(?:[ -][A-Za-z_]{1,20}){0,5})(?P<unit> \(USD\))?(?P<q>'?) {0,20}[:=] {0,30}"
-    rf"(?P<money>\$)?(?P<value>{COUNT}|\d{{1,9}}\.\d{{1,20}})(?P<more>%| ?/ ?\d| ?(?:per|of|left|remaining|saved|max)\b)?"
+    r"(?<![\w\"'])['\"]?(?P<label>[A-Za-z][A-Za-z_]{0,30}(?:[ -][A-Za-z_]{1,20}){0,5})(?P<unit> \(USD\))?'?"
+    rf" {{0,20}}[:=] {{0,30}}(?P<money>\$)?(?P<value>{COUNT}|\d{{1,9}}\.\d{{1,20}})"
+    r"(?P<more>%| ?/ ?\d| ?(?:per|of|left|remaining|saved|max)\b)?"
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TOTAL = ("total", "cumulative", "overall", "session", "final", "grand", "all")
@@ -28,7 +31,8 @@ _ROLES: Mapping[str, str] = {
     "tokens out": "output", "tokens received": "output", "candidates tokens": "output",
     "tokens": "total", "token": "total",
     "cached tokens": "cache_read", "prompt tokens cached": "cache_read", "cached input tokens": "cache_read",
-    "cache read tokens": "cache_read", "cached prompt tokens": "cache_read", "cache read input tokens": "cache_read_apart",
+    "cache read tokens": "cache_read", "cached prompt tokens": "cache_read",
+    "cache read input tokens": "cache_read_apart",
     "cached content token": "cache_read", "input tokens cached": "cache_read", "cached": "cache_read",
     "cache write tokens": "cache_write", "cache creation tokens": "cache_write",
     "cache creation input tokens": "cache_write_apart",

@@ -77,10 +77,14 @@ class _Entry:
         allowed = GROUPS[entry["kind"]]
         for group in compiled.groupindex:
             if group not in allowed:
-                raise self.wrong("regex", f"unknown group {group!r} (groups of {entry['kind']}: {', '.join(sorted(allowed))})")
+                raise self.wrong(
+                    "regex", f"unknown group {group!r} (groups of {entry['kind']}: {', '.join(sorted(allowed))})"
+                )
         if entry["kind"] == "tokens" and not compiled.groupindex and not entry.get("opens") and not entry.get("within"):
             raise self.wrong("regex", f"no named group (groups of tokens: {', '.join(sorted(allowed))})")
-        lists: dict[str, Any] = {k: tuple(entry[k]) if k == "needles" else frozenset(entry[k]) for k in _LISTS if k in entry}
+        lists: dict[str, Any] = {
+            k: tuple(entry[k]) if k == "needles" else frozenset(entry[k]) for k in _LISTS if k in entry
+        }
         return Pattern(**{k: v for k, v in entry.items() if k not in _LISTS}, **lists)
 
     def _check(self, key: str, value: Any) -> None:
@@ -113,7 +117,11 @@ def _line_of(text: str, key: str | None, number: int | None = None) -> int:
             seen += 1
             if seen == number:
                 header = at
-        elif (number is None or seen == number) and key is not None and re.match(rf"\[?\s*[\"']?{re.escape(key)}\b", bare):
+        elif (
+            (number is None or seen == number)
+            and key is not None
+            and re.match(rf"\[?\s*[\"']?{re.escape(key)}\b", bare)
+        ):
             return at
     return header
 

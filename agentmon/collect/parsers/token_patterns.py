@@ -24,8 +24,8 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="aider",
         kind="tokens",
-        regex=rf"^[^A-Za-z]{{0,40}}Tokens: {_IN} sent(?:, {_WRITE} cache write)?(?:, {_READ} cache hit)?, {_OUT} received\."
-        rf"(?: Cost: {_COST} message)?",
+        regex=rf"^[^A-Za-z]{{0,40}}Tokens: {_IN} sent(?:, {_WRITE} cache write)?(?:, {_READ} cache hit)?"
+        rf", {_OUT} received\.(?: Cost: {_COST} message)?",
         needles=(" sent, ",),
         tool="aider",
         seen_in="aider-chat 0.86.2",
@@ -128,8 +128,8 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="claude-cost-model",
         kind="tokens",
-        regex=rf"^[\s│⎿]{{0,40}}(?P<model>{_MODEL}): {{1,40}}{_IN} input, {_OUT} output, {_READ} cache read, {_WRITE} cache write"
-        rf"(?:, \d{{1,6}} web search)?(?: \({_COST}\))?",
+        regex=rf"^[\s│⎿]{{0,40}}(?P<model>{_MODEL}): {{1,40}}{_IN} input, {_OUT} output, {_READ} cache read"
+        rf", {_WRITE} cache write(?:, \d{{1,6}} web search)?(?: \({_COST}\))?",
         needles=(" cache read, ",),
         scope="session",
         of="model",
@@ -223,7 +223,8 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="model-table-cached-row",
         kind="tokens",
-        regex=rf"^[\s│┃|]{{1,20}}(?P<model>{_MODEL}) {{2,80}}[\d,]{{1,9}} {{1,40}}{_IN} {{1,40}}{_READ} {{1,40}}{_OUT}[\s│┃|]{{0,80}}$",
+        regex=rf"^[\s│┃|]{{1,20}}(?P<model>{_MODEL}) {{2,80}}[\d,]{{1,9}} {{1,40}}{_IN} {{1,40}}{_READ}"
+        rf" {{1,40}}{_OUT}[\s│┃|]{{0,80}}$",
         needles=(),
         scope="session",
         of="model",
@@ -252,7 +253,8 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="tokens-in-out",
         kind="tokens",
-        regex=PREFIX + rf"(?:[A-Z][a-z]{{1,12}} )?(?:[Tt]okens?(?: [Uu]s(?:ag)?ed?| [Cc]ount)?|[Uu]sage)\b[^A-Za-z\d]{{0,8}}"
+        regex=PREFIX
+        + rf"(?:[A-Z][a-z]{{1,12}} )?(?:[Tt]okens?(?: [Uu]s(?:ag)?ed?| [Cc]ount)?|[Uu]sage)\b[^A-Za-z\d]{{0,8}}"
         rf"(?:{_TOTAL}[^A-Za-z\d]{{1,6}}(?:tokens?[^A-Za-z\d]{{1,6}})?)?"
         rf"(?:(?:[Ii]n(?:put)?|[Pp]rompt|[Ss]ent)(?: tokens)? ?[:= ] ?|↑ ?){_IN}[^A-Za-z\d]{{1,8}}"
         rf"(?:(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?|↓ ?){_OUT}"

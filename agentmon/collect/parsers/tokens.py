@@ -18,7 +18,10 @@ from agentmon.events import Finding, Stream, TokenUsage
 SECTION_LINES = 40
 OBJECT_LINES = 400
 OBJECT_CHARS = 64 * 1024
-_TRIES = 8
+_KEYS = 8  # of usage, that are looked at on one line
+_READS = 16  # of literals, that may be tried on one line
+_ENDS = 4  # of an open object, that may turn out to be none
+_BRACKETS = str.maketrans("([{)]}", "((()))")
 _PARTS = ("cache_read", "cache_write", "reasoning")
 
 # Keys of usage objects, as reprs, dicts and `util.inspect` print them; JSON's have double quotes and are not ours.
@@ -27,7 +30,8 @@ _OBJECT_NEEDLES = (
     "Tokens=", "Usage(", "Usage {", "UsageMetadata(", "Metrics(",
 )  # fmt: skip
 _KEY = re.compile(
-    r"(?:_tokens|_token_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]|(?:Usage|UsageMetadata|Metrics)(?:\(| \{)"
+    r"(?:_tokens|_token_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]"
+    r"|(?:Usage|UsageMetadata|Metrics)(?:\(| \{)"
 )
 _OPENER = re.compile(r"[A-Za-z_][\w.]{0,80} ?[({]|\{")
 _PAIR_START = re.compile(r"(?<![\w.'\"])[a-z_]{1,40}=(?=[\d'\"{\[A-Za-z])")
@@ -121,11 +125,12 @@ class Tokens:
     def _objects(self, state: "_StreamState", text: str) -> Iterator[tuple[Mapping[str, Any], str]]:
         """The usage objects on this line, with what stands before them; one that does not end here is kept open."""
         done, any_read = 0, False
-        for _ in range(_TRIES):
+        state.reads = _READS
+        for _ in range(_KEYS):
             hit = _KEY.search(text, done)
             if hit is None:
                 break
-            span = self._pairs(text, done, hit) or self._around(text, done, hit)
+            span = self._pairs(text, done, hit) or self._around(state, text, done, hit)
             if span is not None:
                 value, start, done = span
                 any_read = True
@@ -135,7 +140,7 @@ class Tokens:
         if not any_read and (end := _OPEN_OBJECT.search(text)):
             first = next(_OPENER.finditer(text, max(0, end.start() - 80)), None)
             if first is not None:
-                state.object, state.object_lines = text[first.start() :], 1
+                state.open(text[first.start() :])
 
     def _pairs(self, text: str, start: int, hit: re.Match[str]) -> _Span | None:
         """Pairs without brackets around a key of usage: `model='x' usage={...}`, as pydantic and loggers print."""
@@ -145,10 +150,13 @@ class Tokens:
         values, end = read_pairs(text, first.start())
         return (values, first.start(), end) if end > hit.start() and usage_objects.find(_plain(values)) else None
 
-    def _around(self, text: str, start: int, hit: re.Match[str]) -> _Span | None:
+    def _around(self, state: "_StreamState", text: str, start: int, hit: re.Match[str]) -> _Span | None:
         """The outermost literal that holds a key of usage."""
         openers = [m for m in _OPENER.finditer(text, start, hit.end()) if not _is_json(text, m)]
-        for opener in (*openers[: _TRIES // 2], *openers[_TRIES // 2 :][-_TRIES // 2 :]):
+        for opener in (*openers[:4], *openers[4:][-4:]):
+            if not state.reads:
+                return None
+            state.reads -= 1
             try:
                 value, end = read(text, opener.start())
             except NotALiteral:
@@ -159,12 +167,15 @@ class Tokens:
 
     def _continue(self, state: "_StreamState", text: str) -> Generator[Finding, None, bool]:
         """The next line of an open object: whether it belongs to it."""
-        state.object += "\n" + text
-        state.object_lines += 1
+        state.extend(text)
+        over = state.object_lines > OBJECT_LINES or len(state.object) > OBJECT_CHARS or not state.ends
+        if state.depth > 0 and not over:
+            return True
+        state.ends -= 1
         try:
             value, _ = read(state.object)
         except NotALiteral as problem:
-            if problem.unfinished and state.object_lines < OBJECT_LINES and len(state.object) < OBJECT_CHARS:
+            if problem.unfinished and not over:
                 return True
             state.object = ""
             return False
@@ -224,8 +235,21 @@ class _StreamState:
         self.labels = Labels()
         self.section: str | None = None
         self.section_lines = 0
+        self.reads = 0
         self.object = ""
-        self.object_lines = 0
+        self.object_lines = self.depth = self.ends = 0
+
+    def open(self, text: str) -> None:
+        """An object begins that does not end on this line."""
+        self.object, self.object_lines, self.depth, self.ends = "", 0, 0, _ENDS
+        self.extend(text)
+
+    def extend(self, text: str) -> None:
+        """The next line of the open object. Brackets in strings make the depth a guess, no more."""
+        self.object += text + "\n"
+        self.object_lines += 1
+        marks = text.translate(_BRACKETS)
+        self.depth += marks.count("(") - marks.count(")")
 
     @property
     def attentive(self) -> bool:
