@@ -55,8 +55,8 @@ class Labelled:
 
     @property
     def complete(self) -> bool:
-        """Whether input and output are known."""
-        return "input" in self.figures and "output" in self.figures
+        """Whether input and output are known, and more than nothing."""
+        return {"input", "output"} <= self.figures.keys() and any(self.figures[n] for n in ("input", "output"))
 
 
 def pairs(text: str) -> Iterator[tuple[str, int | float, bool, bool]]:

@@ -37,7 +37,6 @@ SHAPES: Sequence[Shape] = (
     Shape("SessionMetrics", frozenset(), "session", "agno", "agno 2"),
     Shape("MessageMetrics", frozenset(), "call", "agno", "agno 3.1.10"),
     Shape("Metrics", frozenset(), None, "agno", "agno 2"),
-    Shape("TokenUsage", frozenset({"input_tokens", "total_tokens"}), None, "smolagents", "smolagents 1.26.0"),
     Shape("GenerateContentResponseUsageMetadata", frozenset(), "call", None, "google-genai 1"),
     Shape("CompletionUsage", frozenset(), "call", None, "openai 3.54.0"),
     Shape("ResponseUsage", frozenset(), "call", None, "openai 3.54.0"),

@@ -33,7 +33,7 @@ _KEY = re.compile(
     r"(?:_tokens|_token_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]"
     r"|(?:Usage|UsageMetadata|Metrics)(?:\(| \{)"
 )
-_OPENER = re.compile(r"[A-Za-z_][\w.]{0,80} ?[({]|\{")
+_OPENER = re.compile(r"(?<![\w.])[A-Za-z_][\w.]{0,80} ?[({]|\{")
 _PAIR_START = re.compile(r"(?<![\w.'\"])[a-z_]{1,40}=(?=[\d'\"{\[A-Za-z])")
 _JSON = re.compile(r"\s*+[{\[]\s*+[\"{\[]")
 _OPEN_OBJECT = re.compile(r"(?:Usage|UsageMetadata|Metrics|usage(?:_metadata)?'?[:=]) ?[({]\s*$")
@@ -144,7 +144,7 @@ class Tokens:
 
     def _pairs(self, text: str, start: int, hit: re.Match[str]) -> _Span | None:
         """Pairs without brackets around a key of usage: `model='x' usage={...}`, as pydantic and loggers print."""
-        first = next((m for m in _PAIR_START.finditer(text, start, hit.end())), None)
+        first = next((m for m in _PAIR_START.finditer(text, start, hit.end() + 1)), None)
         if first is None or any(m.start() < first.start() for m in _OPENER.finditer(text, start, first.start())):
             return None
         values, end = read_pairs(text, first.start())
