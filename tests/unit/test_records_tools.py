@@ -127,7 +127,7 @@ CASES = {
                         "type": "tool_result",
                         "tool_use_id": "t",
                         "is_error": False,
-                        "content": f"Command: {COMMAND}\nDirectory: (root)\nOutput: (empty)\nError: (none)\nExit Code: 0",
+                        "content": f"Command: {COMMAND}\nDirectory: -\nOutput: (empty)\nError: (none)\nExit Code: 0",
                     }
                 ]
             },
