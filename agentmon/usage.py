@@ -78,8 +78,12 @@ class _Seen:
 
 @dataclass(slots=True)
 class _Session:
-    """What one source told of one session of one tool. totals: finished counts, the last of them still running."""
+    """What one source told of one session. totals: finished counts, the last of them still running.
 
+    tool: whose session it is; the first records may not tell it yet.
+    """
+
+    tool: str | None = None
     calls: list[_Seen] = field(default_factory=list)
     by_id: dict[str, _Seen] = field(default_factory=dict)
     totals: list[_Seen] = field(default_factory=list)
@@ -100,7 +104,9 @@ class Ledger:
         """Take one llm_call event. process: counts up where another stream of events begins."""
         if usage.tool in _TOTALS_OUTLIVE_PROCESSES and usage.session_id is not None:
             process = 0
-        session = self._sessions.setdefault((usage.source, usage.tool, usage.session_id, process), _Session())
+        tool = usage.tool if usage.session_id is None else None
+        session = self._sessions.setdefault((usage.source, tool, usage.session_id, process), _Session())
+        session.tool = session.tool or usage.tool
         if usage.scope == "session":
             _add_total(session, _Seen(agent_id, usage))
         else:
@@ -175,8 +181,8 @@ class Ledger:
                     kept = [c for c in session.calls if c.usage.pid not in better and c.usage.call_id not in ids]
                     counted.append(replace(session, calls=kept))
             ids.update(c.usage.call_id for s in counted for c in s.calls if c.usage.call_id is not None)
-        tools = {key[1] for key, _ in exact}
-        printed = [(key, session) for key, session in told if key[0] not in _EXACT and not _told_exactly(key[1], tools)]
+        tools = {session.tool for _, session in exact}
+        printed = [s for key, s in told if key[0] not in _EXACT and not _told_exactly(s.tool, tools)]
         return counted + _without_repeats(printed, ids)
 
 
@@ -187,22 +193,12 @@ def _told_exactly(tool: str | None, exact_tools: set[str | None]) -> bool:
     return tool in exact_tools or (None in exact_tools and tool not in _OWN_RUNTIME)
 
 
-def _without_repeats(printed: Iterable[tuple[_Key, _Session]], ids: set[str]) -> list[_Session]:
+def _without_repeats(printed: list[_Session], ids: set[str]) -> list[_Session]:
     """Printed sessions without calls that an exact source has, and without prints of what a known tool totals."""
-    sessions = [
-        (key, replace(s, calls=[c for c in s.calls if c.usage.call_id not in ids]) if ids else s) for key, s in printed
-    ]
-    totals = {
-        (sums.input_tokens, sums.output_tokens)
-        for key, session in sessions
-        if key[1] is not None and session.totals
-        for sums in (_total(session),)
-    }
-    return [
-        session
-        for key, session in sessions
-        if key[1] is not None or session.totals or _figures(_sum(session.calls)) not in totals
-    ]
+    if ids:
+        printed = [replace(s, calls=[c for c in s.calls if c.usage.call_id not in ids]) for s in printed]
+    totals = {_figures(_total(s)) for s in printed if s.tool is not None and s.totals}
+    return [s for s in printed if s.tool is not None or s.totals or _figures(_sum(s.calls)) not in totals]
 
 
 def _add_total(session: _Session, seen: _Seen) -> None:

@@ -147,9 +147,11 @@ def _own(table: Any, place: str) -> OwnPrice:
 
 def _money(table: Mapping[str, Any], name: str, place: str) -> Decimal:
     value = table.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not (0 <= value < 1_000_000):
-        raise AgentmonError(f"{place}: {name}: expected dollars per million tokens")
-    return Decimal(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        money = Decimal(value)
+        if money.is_finite() and 0 <= money < 1_000_000:
+            return money
+    raise AgentmonError(f"{place}: {name}: expected dollars per million tokens")
 
 
 def _amounts(given: int | None, made: int | None, read: int | None, written: int | None) -> Amounts | None:

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from agentmon.collect.parsers import Line
 from agentmon.collect.parsers.documents import NEEDLES, Document, Documents
 from agentmon.collect.parsers.tool_results import ToolResults
-from agentmon.collect.parsers.usage_objects import Found, find, usage
+from agentmon.collect.parsers.usage_objects import find, usage
+from agentmon.collect.parsers.usage_shapes import Counts, counts
+from agentmon.collect.parsers.usage_walk import Found
 from agentmon.events import Finding, Stream, TokenUsage
 
 KEPT = 2048
@@ -27,7 +29,10 @@ _SIGNS: tuple[tuple[str, str | None, str], ...] = (
 )
 _COST_IS_NO_MONEY = frozenset({"copilot-cli"})  # 1.0.102: `cost` counts premium requests
 _SESSIONS = ("session_id", "sessionId", "sessionID", "thread_id", "threadId")
-_TOOL_WORDS = ("tool", "command", "function_call", "callID", "call_id")
+# A record without any of these words is not walked: most of a log is text that the words are quickly not found in.
+_USAGE_WORDS = ("oken", "usage", "Usage", "eval_count")
+_CALL_WORDS = ("command", "cmd", "script")
+_RESULT_WORDS = ("tool", "call_id", "callID", "callId")
 
 
 class GitReader(Protocol):
@@ -58,7 +63,7 @@ class Records:
         self._speakers: dict[Stream, _Speaker] = {}
         self._told: OrderedDict[tuple[str | None, str], TokenUsage] = OrderedDict()
         self._agents: OrderedDict[str, str] = OrderedDict()
-        self._totals: dict[str, tuple[TokenUsage, int]] = {}
+        self._totals: OrderedDict[str, tuple[TokenUsage | None, TokenUsage | None]] = OrderedDict()
 
     @property
     def attentive(self) -> bool:
@@ -80,14 +85,18 @@ class Records:
         if speaker is None:
             speaker = self._speakers[stream] = _Speaker()
         text = document.text
-        usage_words = "oken" in text or "sage" in text
-        tool_words = any(word in text for word in _TOOL_WORDS)
+        usage_words = any(word in text for word in _USAGE_WORDS)
+        called = any(word in text for word in _CALL_WORDS)
+        tool_words = called or (self._tools.waiting and any(word in text for word in _RESULT_WORDS))
+        agent_words = "subagent_type" in text or "agent_name" in text
         if isinstance(document.value, list):
-            records: list[Any] = [item for item in document.value if isinstance(item, Mapping)]
+            records: list[Any] = [item for item in document.value if isinstance(item, dict)]
         else:
             records = [document.value]
         for record in records:
             self._meet(record, speaker)
+            if agent_words:
+                self._name_agents(record)
             if tool_words:
                 yield from self._commands(record)
             if usage_words:
@@ -107,7 +116,6 @@ class Records:
                     return
 
     def _commands(self, record: Mapping[str, Any]) -> Iterator[Finding]:
-        self._name_agents(record)
         for ran in self._tools.feed(record):
             agent = self._agents.get(ran.parent) if ran.parent else None
             for finding in self._git.command(ran.command, ran.output, ran.exit_code):
@@ -116,10 +124,10 @@ class Records:
     def _name_agents(self, record: Mapping[str, Any]) -> None:
         """Remember which tool call starts which sub-agent (Claude Code's and Qwen Code's `Task`)."""
         message = record.get("message")
-        content = message.get("content") if isinstance(message, Mapping) else None
+        content = message.get("content") if isinstance(message, dict) else None
         for block in content if isinstance(content, list) else ():
-            asked = block.get("input") if isinstance(block, Mapping) else None
-            if isinstance(asked, Mapping) and isinstance(call_id := block.get("id"), str):
+            asked = block.get("input") if isinstance(block, dict) else None
+            if isinstance(asked, dict) and isinstance(call_id := block.get("id"), str):
                 name = asked.get("subagent_type") or asked.get("agent_name") or asked.get("agent")
                 if isinstance(name, str) and 0 < len(name) <= 64:
                     self._agents[call_id] = name
@@ -139,7 +147,7 @@ class Records:
             if payload.session_id is None and speaker.tool is not None:
                 payload = replace(payload, session_id=speaker.session_id)
             agent = self._agents.get(place.parent, "subagent") if place.parent else place.agent
-            told = self._total(payload) if payload.scope == "session" else self._call(payload)
+            told = self._total(payload, record) if payload.scope == "session" else self._call(payload)
             if told is not None:
                 yield Finding(told, agent)
 
@@ -147,14 +155,14 @@ class Records:
     def _stream_event(record: Mapping[str, Any], before: str, speaker: _Speaker) -> str | None:
         """`message_start` or `message_delta`, if the record is such an event of Anthropic's stream."""
         event = record.get("event")
-        if not isinstance(event, Mapping):
+        if not isinstance(event, dict):
             event = record
         kind = event.get("type") if isinstance(event.get("type"), str) else before
         if kind not in ("message_start", "message_delta"):
             return None
         message = event.get("message")
-        named = message.get("id") if isinstance(message, Mapping) else None
-        if kind == "message_start" and not (isinstance(message, Mapping) and named is None):
+        named = message.get("id") if isinstance(message, dict) else None
+        if kind == "message_start" and not (isinstance(message, dict) and named is None):
             if not isinstance(named, str):
                 speaker.unnamed += 1
                 named = f"message-{speaker.unnamed}"
@@ -196,21 +204,49 @@ class Records:
             self._told.popitem(last=False)
         return payload
 
-    def _total(self, payload: TokenUsage) -> TokenUsage:
-        """A total under the name of what it is the total of.
+    def _total(self, payload: TokenUsage, record: Mapping[str, Any]) -> TokenUsage:
+        """A total of the whole session, also where its tool counts every process from zero.
 
-        Claude Code counts a resumed session from zero in every process: its second result holds the first only if
-        it is larger in everything by what this turn took.
+        Claude Code does when a session is resumed. Its result goes on with the count of the one before if it holds
+        that and what this turn took (`usage`).
         """
         if payload.tool != "claude-code" or payload.session_id is None:
             return payload
-        before, part = self._totals.get(payload.session_id, (None, 1))
-        if before is not None and not all(
-            (getattr(payload, name) or 0) >= (getattr(before, name) or 0) for name in _COUNTED
-        ):
-            part += 1
-        self._totals[payload.session_id] = payload, part
-        return replace(payload, session_id=f"{payload.session_id}#{part}") if part > 1 else payload
+        before, base = self._totals.get(payload.session_id, (None, None))
+        turn = record.get("usage")
+        took = counts(turn, named=True) if isinstance(turn, dict) else None
+        if before is not None and not _goes_on(before, payload, took or Counts()):
+            base = before if base is None else _sum(base, before)
+        self._totals[payload.session_id] = payload, base
+        if len(self._totals) > KEPT:
+            self._totals.popitem(last=False)
+        return payload if base is None else _sum(base, payload)
+
+
+def _goes_on(before: TokenUsage, after: TokenUsage, turn: Counts) -> bool:
+    pairs = (
+        (before.input_tokens, turn.input, after.input_tokens),
+        (before.output_tokens, turn.output, after.output_tokens),
+    )
+    return all((old or 0) + (took or 0) <= (new or 0) for old, took, new in pairs)
+
+
+def _sum(one: TokenUsage, other: TokenUsage) -> TokenUsage:
+    """Totals of two processes of one session."""
+    models: dict[str, Mapping[str, Any]] = dict(one.models or {})
+    for name, part in (other.models or {}).items():
+        models[name] = _added(models[name], part) if name in models else part
+    names = (*_COUNTED, "total_tokens")
+    figures = _added({n: getattr(one, n) for n in names}, {n: getattr(other, n) for n in names})
+    model = next(iter(models)) if len(models) == 1 else other.model if one.model == other.model else None
+    return replace(other, **figures, models=models or None, model=model)
+
+
+def _added(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: None if value is None and other.get(name) is None else (value or 0) + (other.get(name) or 0)
+        for name, value in one.items()
+    }
 
 
 def _key(record: Mapping[str, Any]) -> tuple[str | None, str | None]:

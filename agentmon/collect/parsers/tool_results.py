@@ -8,17 +8,19 @@ Gemini CLI 0.61, opencode 1.18, pi 0.73, Qwen Code 0.15, OpenAI's chat and respo
 import re
 import shlex
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from agentmon.collect.parsers.usage_shapes import plain
+from agentmon.collect.parsers.usage_shapes import MOST_KEYS, plain
 
 KEPT = 2048
 DEEPEST = 24
 MOST_NODES = 50_000
+_WRAPPINGS = 4
 _ARGUMENTS = ("input", "arguments", "args", "parameters", "rawinput", "toolinput", "tool_input", "action")
 _COMMANDS = ("command", "cmd", "commandline", "script", "shellcommand", "commands")
 _CALL_IDS = ("tooluseid", "toolcallid", "callid", "toolid", "id")
@@ -75,19 +77,19 @@ class ToolResults:
             nodes += 1
             if nodes > MOST_NODES:
                 return
-            if isinstance(value, Mapping):
+            if isinstance(value, dict):
                 parent = _text(value.get("parent_tool_use_id")) or parent
-                if "id" in value or any(k.endswith(("id", "Id", "ID")) for k in value):
+                if _known_ids(tuple(value)) if len(value) <= MOST_KEYS else _has_id(tuple(value)):
                     ran = self._look(value, parent)
                     if ran is not None:
                         yield ran
-                children: Sequence[object] = list(value.values())
+                children: Iterable[object] = value.values()
             elif isinstance(value, list):
                 children = value
             else:
                 continue
             if depth < DEEPEST:
-                stack.extend((c, parent, depth + 1) for c in reversed(children) if isinstance(c, dict | list))
+                stack.extend((c, parent, depth + 1) for c in reversed(list(children)) if isinstance(c, (dict, list)))
 
     def _look(self, obj: Mapping[str, Any], parent: str | None) -> Ran | None:
         named: Mapping[str, Any] = {plain(k): v for k, v in obj.items()}
@@ -124,17 +126,24 @@ class ToolResults:
             self._calls.popitem(last=False)
 
 
+def _has_id(keys: tuple[str, ...]) -> bool:
+    return any(plain(key) in _CALL_IDS for key in keys)
+
+
+_known_ids = lru_cache(maxsize=1024)(_has_id)
+
+
 def _opened(named: Mapping[str, Any]) -> Mapping[str, Any]:
     """With what stands in objects that only wrap a call or its result. What is further out counts."""
     merged = dict(named)
-    level = [v for k, v in named.items() if isinstance(v, Mapping) and k not in _ARGUMENTS]
-    for _ in range(3):
+    level: list[Mapping[str, Any]] = [v for k, v in named.items() if isinstance(v, dict) and k not in _ARGUMENTS]
+    for _ in range(_WRAPPINGS):
         inner: list[Mapping[str, Any]] = []
         for wrapped in level[:8]:
             for key, value in wrapped.items():
                 name = plain(key)
                 merged.setdefault(name, value)
-                if isinstance(value, Mapping) and name not in _ARGUMENTS:
+                if isinstance(value, dict) and name not in _ARGUMENTS:
                     inner.append(value)
         level = inner
     return merged
@@ -162,7 +171,7 @@ def _word(named: Mapping[str, Any]) -> str:
 def _command(named: Mapping[str, Any]) -> str | None:
     """The shell command that an object calls for."""
     function = named.get("function")
-    if isinstance(function, Mapping):
+    if isinstance(function, dict):
         named = {**named, **{plain(k): v for k, v in function.items()}}
     for holder in (named, *(named.get(k) for k in _ARGUMENTS)):
         if isinstance(holder, str) and holder.startswith("{") and len(holder) < 200_000:
@@ -170,7 +179,7 @@ def _command(named: Mapping[str, Any]) -> str | None:
                 holder = orjson.loads(holder)
             except (orjson.JSONDecodeError, UnicodeEncodeError):
                 continue
-        if not isinstance(holder, Mapping):
+        if not isinstance(holder, dict):
             continue
         for key, value in holder.items():
             if plain(key) in _COMMANDS:
@@ -220,7 +229,7 @@ def _flat(value: Any, depth: int) -> str | None:
     if isinstance(value, list):
         texts = [text for item in value[:200] if (text := _flat(item, depth + 1)) is not None]
         return "\n".join(texts) if texts or not value else None
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for key in ("text", "output", "content", "stdout", "llmContent", "response", "result"):
             if key in value and (text := _flat(value[key], depth + 1)) is not None:
                 return text + (_text(value.get("stderr")) or "") if key == "stdout" else text

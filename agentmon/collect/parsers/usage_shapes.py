@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+MOST_KEYS = 64  # objects with more keys are no records
 LARGEST = 10**12  # more tokens than any account has used: such a number is an id or a time
 
 
@@ -126,50 +127,80 @@ def plain(key: str) -> str:
     return _PUNCTUATION.sub("", key[:64].lower())
 
 
-def counts(obj: Mapping[str, Any], *, named: bool = False) -> Counts | None:
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a set of keys means. Records of one tool repeat a few of them millions of times."""
+
+    roles: tuple[tuple[str, str, str], ...]
+    short_roles: tuple[tuple[str, str, str], ...]
+    details: tuple[tuple[str, str], ...]
+    costs: tuple[tuple[str, int], ...]
+
+
+def _read_shape(keys: tuple[str, ...]) -> _Shape:
+    names = [(key, plain(key)) for key in keys]
+    short = any(name in ("cacheread", "cachewrite") for _, name in names)
+    short_roles = tuple((key, name, role) for key, name in names if (role := _SHORT.get(name)) is not None)
+    return _Shape(
+        short_roles
+        if short
+        else tuple((key, name, role) for key, name in names if (role := _LONG.get(name)) is not None),
+        short_roles,
+        tuple((key, name) for key, name in names if name in _DETAILS),
+        tuple((key, _COSTS.index(name)) for key, name in names if name in _COSTS),
+    )
+
+
+_known_shape = lru_cache(maxsize=1024)(_read_shape)
+
+
+def _shape(obj: Mapping[str, Any]) -> _Shape:
+    return _known_shape(tuple(obj)) if len(obj) <= MOST_KEYS else _read_shape(tuple(obj))
+
+
+def counts(obj: Mapping[str, Any], *, named: bool = False, alone: bool = False) -> Counts | None:
     """The figures of a usage object, None if it is none.
 
     named: it stands under a key such as `usage` or `tokens`, so that short names (`input`, `cached`) mean tokens.
+    alone: a single figure is enough; so it is in a named object.
     """
-    roles = _SHORT if named or any(plain(k) in ("cacheread", "cachewrite") for k in obj) else _LONG
+    shape = _shape(obj)
+    roles = shape.short_roles if named else shape.roles
+    if not roles:
+        return None
     found: dict[str, tuple[str, int]] = {}
-    details: dict[str, int] = {}
     names = set()
-    for key, value in obj.items():
-        name = plain(key)
-        role = roles.get(name)
-        if role is not None:
-            number = whole(value)
-            if number is not None:
-                names.add(name)
-                if role not in found or _RANK[name] < _RANK[found[role][0]]:
-                    found[role] = (name, number)
-                continue
-        if isinstance(value, Mapping) and (parts := _DETAILS.get(name)) is not None:
+    for key, name, role in roles:
+        number = whole(obj[key])
+        if number is not None:
             names.add(name)
-            for part, number in value.items():
-                kind = parts.get(plain(part))
-                if kind is not None and (amount := whole(number)) is not None:
-                    details.setdefault(kind, amount)
-    if not (("input" in found or "output" in found or "total" in found) and _enough(found, named)):
+            if role not in found or _RANK[name] < _RANK[found[role][0]]:
+                found[role] = (name, number)
+    if not (("input" in found or "output" in found or "total" in found) and _enough(found, named or alone)):
         return None
     figure = {role: number for role, (_, number) in found.items()}
-    for kind, number in details.items():
-        figure.setdefault(kind, number)
+    for key, name in shape.details:
+        parts = obj[key]
+        if isinstance(parts, dict):
+            names.add(name)
+            kinds = _DETAILS[name]
+            for part, value in parts.items():
+                kind = kinds.get(plain(part))
+                if kind is not None and (number := whole(value)) is not None:
+                    figure.setdefault(kind, number)
     return _converted(figure, names, cost(obj))
 
 
 def cost(obj: Mapping[str, Any]) -> float | None:
     """What an object says it cost, in dollars."""
     best: float | None = None
-    rank = len(_COSTS)
-    for key, value in obj.items():
-        name = plain(key)
-        if name in _COSTS[:rank]:
-            if isinstance(value, Mapping):
-                value = value.get("total", value.get("total_cost"))
-            if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
-                best, rank = float(value), _COSTS.index(name)
+    best_rank = len(_COSTS)
+    for key, rank in _shape(obj).costs:
+        value = obj[key]
+        if isinstance(value, dict):
+            value = value.get("total", value.get("total_cost"))
+        if rank < best_rank and isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+            best, best_rank = float(value), rank
     return best
 
 
@@ -184,10 +215,10 @@ def whole(value: Any) -> int | None:
     return value if isinstance(value, int) and 0 <= value < LARGEST else None
 
 
-def _enough(found: Mapping[str, tuple[str, int]], named: bool) -> bool:
-    """Whether these keys make a usage object: two of input, output and total, or one inside a named object."""
+def _enough(found: Mapping[str, tuple[str, int]], alone: bool) -> bool:
+    """Whether these keys make a usage object: two of input, output and total, or one full name alone."""
     main = [role for role in ("input", "output", "total") if role in found]
-    return len(main) > 1 or (named and any(_RANK[found[role][0]] < 100 for role in main))
+    return len(main) > 1 or (alone and any(_RANK[found[role][0]] < 100 for role in main))
 
 
 def _converted(figure: dict[str, int], names: set[str], money: float | None) -> Counts:
