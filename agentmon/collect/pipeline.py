@@ -5,7 +5,7 @@ plain blocks, which cost nanoseconds a line.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
@@ -13,6 +13,7 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 from agentmon import redact
 from agentmon.collect.framer import Block, Framer
 from agentmon.collect.parsers import Line, Parser, levels
+from agentmon.collect.parsers.agents import Agents
 from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
@@ -20,11 +21,12 @@ MESSAGE_LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Lines that nobody had to look at: log entries of level info. Each ends in LF."""
+    """Lines that nobody had to look at: log entries of level info. Each ends in LF. agent: as in a finding."""
 
     stream: Stream
     data: bytes
     time: float
+    agent: str | None = None
 
 
 class Pipeline:
@@ -36,10 +38,11 @@ class Pipeline:
 
     def __init__(self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True) -> None:
         self._parsers = parsers
+        self._agents = Agents()
         self._logs = logs
         self._redacted = redacted
         self._streams: dict[Stream, _StreamState] = {}
-        needles = {n for parser in parsers for n in parser.needles}
+        needles = {n for parser in parsers for n in parser.needles} | set(self._agents.needles)
         if logs:
             needles.update(levels.NEEDLES)
             if redacted:
@@ -60,7 +63,7 @@ class Pipeline:
             for block in state.framer.close(time):
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
-                yield from self._entry(stream, state, entry, "orchestrator")
+                yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
         for parser in self._parsers:
             yield from parser.close()
 
@@ -93,6 +96,7 @@ class Pipeline:
     def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:
             return
+        agent = self._agents.current(stream)
         done = 0
         at = 0
         while at + MESSAGE_LIMIT < len(data):  # a line over the limit leaves a window without an LF
@@ -101,29 +105,33 @@ class Pipeline:
                 at = newline + 1
                 continue
             if at > done:
-                yield Plain(stream, data[done:at], time)
+                yield Plain(stream, data[done:at], time, agent)
             done = data.find(b"\n", at) + 1
             text = data[at : done - 1].decode("utf-8", "replace")
-            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator")
+            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator", agent)
             at = done
         if done < len(data):
-            yield Plain(stream, data[done:] if done else data, time)
+            yield Plain(stream, data[done:] if done else data, time, agent)
 
     def _line(self, stream: Stream, state: "_StreamState", line: Line) -> Iterator[Finding]:
+        agent = self._agents.feed(line)
         findings = [finding for parser in self._parsers for finding in parser.feed(line)]
         if self._logs and not state.framer.full_screen:
             source = _source(findings)
             for entry in state.levels.feed(line):
-                yield from self._entry(stream, state, entry, source)
-        yield from findings
+                yield from self._entry(stream, state, entry, source, agent)
+        for finding in findings:
+            yield finding if agent is None or finding.agent is not None else replace(finding, agent=agent)
 
-    def _entry(self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource) -> Iterator[Finding]:
+    def _entry(
+        self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None
+    ) -> Iterator[Finding]:
         if not self._logs:
             return
         text = state.masker.mask(entry.text) if self._redacted else entry.text
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
-        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated))
+        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent)
 
 
 class _StreamState:
@@ -148,7 +156,7 @@ def _source(findings: Iterable[Finding]) -> LogSource:
 
 
 def _shorten(text: str) -> str:
-    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, and of several lines also the end, where the error stands."""
+    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, of several lines also the end, where the error is."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_LIMIT:
         return text

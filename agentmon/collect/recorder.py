@@ -7,6 +7,8 @@ from agentmon.collect.pipeline import Plain, iso
 from agentmon.events import ActivityLog, Event, Finding, Gap, Payload
 from agentmon.piece import Piece
 
+_AGENTS_KEPT = 64
+
 
 class Recorder:
     """The one owner of `seq`. What a parser found without naming an agent belongs to the run's own."""
@@ -14,7 +16,7 @@ class Recorder:
     def __init__(self, run_id: str, agent_id: str, team_id: str, first_seq: int = 1) -> None:
         self.run_id, self.agent_id, self.team_id = run_id, agent_id, team_id
         self._next = first_seq
-        self._lines = ndjson.LogLines(run_id, agent_id, team_id)
+        self._lines: dict[str, ndjson.LogLines] = {}
 
     @property
     def last_seq(self) -> int:
@@ -25,7 +27,9 @@ class Recorder:
         """Pieces of what a pipeline gave for bytes read at `time` (Unix seconds)."""
         for item in items:
             if isinstance(item, Plain):
-                data, count = self._lines.encode(item.data, self._next, item.stream, item.time, iso(item.time))
+                data, count = self._log_lines(item.agent or self.agent_id).encode(
+                    item.data, self._next, item.stream, item.time, iso(item.time)
+                )
                 piece = Piece(data, self._next, count, True)
                 self._next += count
                 yield piece
@@ -36,6 +40,14 @@ class Recorder:
         """A sink's own gap: it stands for the events that this sink did not take, from `first_seq` on."""
         payload = Gap(lost_bytes=size, lost_events=events, reason=reason, sink=sink)
         return ndjson.encode(Event(self.run_id, first_seq, self.agent_id, self.team_id, payload, time))
+
+    def _log_lines(self, agent: str) -> ndjson.LogLines:
+        lines = self._lines.get(agent)
+        if lines is None:
+            if len(self._lines) >= _AGENTS_KEPT:
+                self._lines.clear()
+            lines = self._lines[agent] = ndjson.LogLines(self.run_id, agent, self.team_id)
+        return lines
 
     def event(self, payload: Payload, time: float, agent: str | None = None) -> Piece:
         """The piece of one event."""
