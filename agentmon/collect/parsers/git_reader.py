@@ -3,7 +3,8 @@
 import re
 from functools import cache
 
-from agentmon.collect.parsers import git_blocks, git_frames, git_messages, git_shapes
+from agentmon.collect.framer import Framer
+from agentmon.collect.parsers import git_blocks, git_calls, git_frames, git_shapes
 from agentmon.collect.parsers.git_blocks import Block, Take
 from agentmon.collect.parsers.git_frames import Framed
 from agentmon.collect.parsers.git_history import Act, History
@@ -12,6 +13,7 @@ from agentmon.events import Finding
 
 _LONGEST = 8192  # of a line: git's own are shorter; what is behind is a blob
 _HELD = 64  # lines for which an act waits for the line that takes it back
+_ON_BRANCH = ("commit", "merge", "pull", "rebase", "cherry_pick", "revert", "reset", "stash")
 _REBASE_HINTS = ('"git rebase --continue"', '"git rebase --skip"')
 
 
@@ -61,6 +63,7 @@ class GitReader:
         self._streams: dict[str, _Stream] = {}
         self._held: list[_Held] = []
         self._rebasing = False
+        self._acts: list[Act] | None = None
 
     @property
     def attentive(self) -> bool:
@@ -94,6 +97,39 @@ class GitReader:
             found += self._end_block(state)
             found += self._undoubt(state)
         return found + self._release()
+
+    def command(self, command: str | None, output: str, exit_code: int | None) -> list[Finding]:
+        """Read one recorded tool call of a coding agent.
+
+        command: the shell text; None where the record has none (then only `output` is read). output: what it printed,
+        stdout and stderr in any order, possibly nothing. exit_code: its status; None where the record does not tell it
+        (then only what the output shows counts). A command that git carries out in silence (`-q`, `git branch X`) is
+        known from command and status alone.
+        """
+        planned, acting = git_calls.plan(command, exit_code) if command is not None else ([], True)
+        if command is not None and not planned and not acting:
+            return []
+        acts = git_calls.settle(planned, self._shown(output), output, self.branch, acting=acting)
+        found = self._release() if acts else []
+        for act in acts:
+            if not act.stated and act.branch is None and act.operation in _ON_BRANCH:
+                act.branch = self.branch
+            if self._history.admit(act, "record", "", "record"):
+                found.append(Finding(act.activity()))
+        return found
+
+    def _shown(self, output: str) -> list[Act]:
+        """The acts that the output of one command shows."""
+        inner = GitReader()
+        inner._history.see(self.branch)
+        inner._acts = []
+        framer = Framer()
+        data = output.encode("utf-8", "replace")
+        for block in [*framer.feed(data, 0), *framer.close(0)]:
+            for line in block.data.decode("utf-8", "replace").split("\n")[:-1]:
+                inner.line(line, "record")
+        inner.close()
+        return inner._acts
 
     # -- one line
 
@@ -315,9 +351,14 @@ class GitReader:
 
     def _tell(self, act: Act, showing: _Showing) -> list[Finding]:
         found = [] if act.operation in ("rebase",) else self._release()
-        if self._history.admit(act, showing.kind, showing.form, showing.stream):
-            found.append(Finding(act.activity()))
-        return found
+        return found + self._admit(act, showing)
+
+    def _admit(self, act: Act, showing: _Showing) -> list[Finding]:
+        if not self._history.admit(act, showing.kind, showing.form, showing.stream):
+            return []
+        if self._acts is not None:
+            self._acts.append(act)
+        return [Finding(act.activity())]
 
     def _age(self) -> list[Finding]:
         """One line has passed."""
@@ -335,8 +376,7 @@ class GitReader:
         found: list[Finding] = []
         held, self._held = self._held, []
         for one in held:
-            if self._history.admit(one.act, one.showing.kind, one.showing.form, one.showing.stream):
-                found.append(Finding(one.act.activity()))
+            found += self._admit(one.act, one.showing)
         return found
 
 
@@ -415,5 +455,3 @@ def _unwrapped(state: _Stream, text: str) -> list[str]:
     before, state.box = state.box, text
     return [before] if before else []
 
-
-_ = git_messages
