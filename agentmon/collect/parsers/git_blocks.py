@@ -8,8 +8,11 @@ from agentmon.collect.parsers import git_messages, git_shapes
 from agentmon.collect.parsers.git_frames import peel
 from agentmon.collect.parsers.git_history import Act
 
-_NEUTRAL = ("hint:", "warning:", "remote:", "Auto-merging", "Removing ", "Created autostash", "Applied autostash", "Rebasing (")
-_PROGRESS = ("remote:", "Receiving objects", "Resolving deltas", "Updating files", "Filtering content", "Username for", "warning:")
+_PROGRESS = (
+    "remote:", "warning:", "hint:", "Enumerating", "Counting", "Compressing", "Unpacking", "Receiving", "Resolving", "Updating files",
+    "Filtering content", "Username for", "Fetching ",
+)  # fmt: skip
+_NEUTRAL = (*_PROGRESS, "Auto-merging", "Removing ", "Created autostash", "Applied autostash", "Rebasing (", "From ")
 _FAILED = re.compile(r"^(?:fatal|error)(?::| ?:|：)|^CONFLICT|^KONFLIKT|^ssh: |permission denied|authentication failed", re.IGNORECASE)
 
 
@@ -138,8 +141,8 @@ class Refs:
         if failure(text):
             self.broken = True
             return Take.LAST
-        self._patience -= 1
-        neutral = not text or text.startswith(_NEUTRAL) or git_shapes.moved_range(text) or text.startswith("From ")
+        self._patience -= not text.startswith("hint:")
+        neutral = not text or text.startswith(_NEUTRAL) or git_shapes.moved_range(text)
         return Take.MORE if neutral and self._patience > 0 else Take.OVER
 
     @property
@@ -195,6 +198,10 @@ class Rewind:
         text = _clean(line)
         if failure(text) or text.startswith("Patch failed"):
             self.act = None
+            return Take.LAST
+        message = git_messages.read(text)
+        if message and message[0] == "forwarded" and self.act:
+            self.act.branch, self.act.stated = message[1][0].removeprefix("refs/heads/"), True
             return Take.LAST
         self._patience -= 1
         mine = text.startswith(("Applying: ", "Using index info", "Falling back to", "Auto-merging", "warning:", "M\t", "A\t"))

@@ -271,7 +271,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
 
 _BLANK = 400  # characters that one blank may take: paths and URLs
 _NOT_NEEDLES = frozenset(
-    {"fatal", "error", "from_url", "up_to_date", "branch_up_to_date", "dropped", "merge_failed", "stopped"}
+    {"fatal", "error", "from_url", "branch_up_to_date", "dropped", "stopped"}
 )
 
 

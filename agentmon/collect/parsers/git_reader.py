@@ -44,7 +44,6 @@ class _Stream:
         self.log = False
         self.range: tuple[str, str] | None = None
         self.detaching = False
-        self.worktree = False
         self.submodules = False
 
     @property
@@ -63,6 +62,9 @@ class GitReader:
         self._streams: dict[str, _Stream] = {}
         self._held: list[_Held] = []
         self._rebasing = False
+        self._rebased: tuple[str, int] | None = None  # the stream that said so, and for how many lines it matters
+        self._merging: tuple[str, str, int] | None = None  # how a merge went, on which stream, for how many lines it matters
+        self._worktree = 0  # for how many lines a new worktree's HEAD may be told
         self._acts: list[Act] | None = None
 
     @property
@@ -172,6 +174,8 @@ class GitReader:
                 act = Act("pull", self.branch, stated=False, identity=("pull", *(r.summary + r.source for r in fetched.refs)))
                 return self._tell(act, showing) if fetched.updated else []
             return self._begin("pull", shape, showing, state)
+        if shape.name in ("merge_made", "fast_forward", "merge_failed", "up_to_date"):
+            self._merging = (shape.name, state.name, 30)
         found = self._end_block(state)
         return found + self._begin("merge", shape, showing, state)
 
@@ -225,7 +229,7 @@ class GitReader:
             state.detaching = False
             return self._tell(Act("checkout", branch), showing)
         if name in ("new_worktree", "worktree"):
-            state.worktree = True
+            self._worktree = 4
             self._held = [h for h in self._held if h.act.operation != "reset"]
             if name == "worktree":
                 return []
@@ -239,6 +243,7 @@ class GitReader:
             return self._tell(Act("reset", self.branch, stated=False), showing)
         if name in ("rebased", "forwarded"):
             self._rebasing = False
+            self._rebased = (state.name, 4)
             self._held = [h for h in self._held if not (h.act.operation == "commit" and h.act.branch is None)]
             branch = branch or (None if name == "rebased" else self.branch)
             return self._tell(Act(_rebase(merging), branch), showing)
@@ -258,8 +263,8 @@ class GitReader:
     def _now_at(self, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
         """`HEAD is now at …`: reset says it on stdout, checkout on stderr, each alone or after a line that tells."""
         sha = (shape.sha or "")[:7]
-        if state.worktree:
-            state.worktree = False
+        if self._worktree:
+            self._worktree = 0
             return []
         if state.detaching or (state.name == "stderr" and showing.form == ""):
             state.detaching = False
@@ -308,14 +313,22 @@ class GitReader:
             return self._end_commit(block.act, block.summed, showing, state)
         if isinstance(block, git_blocks.Refs):
             act = block.result(self.branch)
-            if act and block.operation == "fetch" and any(self._is_merged(r.summary) for r in block.refs):
-                return []  # the other half of a pull whose merge was told before
+            if act and block.operation == "fetch" and self._is_of_pull(block, state):
+                return []
             return self._tell(act, showing) if act else []
         if isinstance(block, git_blocks.Clone) and block.act:
             found = self._tell(block.act, showing)
             self._history.admit(Act("clone", identity=("cloned",)), "record", "", "") if found else None
             return found
         return self._tell(block.act, showing) if block.act else []
+
+    def _is_of_pull(self, fetched: git_blocks.Refs, state: _Stream) -> bool:
+        """Whether this is the half on stderr of a pull whose other half stdout has told already."""
+        if any(self._is_merged(r.summary) for r in fetched.refs):
+            return True
+        if self._merging is None or self._merging[1] == state.name:
+            return False
+        return self._merging[0] != "up_to_date" or not fetched.updated
 
     def _is_merged(self, summary: str) -> bool:
         first, dots, second = summary.partition("..")
@@ -342,7 +355,7 @@ class GitReader:
         if act.branch is not None:
             self._rebasing = False
             return self._tell(act, showing)
-        if self._rebasing:
+        if self._rebasing or (self._rebased and self._rebased[0] != showing.stream):
             return []
         self._held.append(_Held(act, showing, _HELD))
         return []
@@ -366,6 +379,11 @@ class GitReader:
         for state in self._streams.values():
             if state.doubted and state.block is None:
                 found += self._undoubt(state)
+        self._worktree = max(0, self._worktree - 1)
+        if self._merging:
+            self._merging = (*self._merging[:2], self._merging[2] - 1) if self._merging[2] > 0 else None
+        if self._rebased:
+            self._rebased = (self._rebased[0], self._rebased[1] - 1) if self._rebased[1] > 0 else None
         for held in self._held:
             held.lines -= 1
         if self._held and self._held[0].lines <= 0:
@@ -391,7 +409,7 @@ def _inner(block: Block, shape: Shape) -> bool:
     if isinstance(block, git_blocks.Refs):
         return shape.name in ("refs", "from_url", "fatal", "error", "merge_failed")
     if isinstance(block, git_blocks.Clone | git_blocks.Rewind):
-        return shape.name in ("fatal", "error", "merge_failed", "submodule", "detaching")
+        return shape.name in ("fatal", "error", "merge_failed", "submodule", "detaching", "forwarded")
     return False
 
 

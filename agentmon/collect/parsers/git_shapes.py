@@ -202,6 +202,8 @@ def read(text: str) -> Shape | None:
         return Shape("fast_forward")
     if text.startswith("First, rewinding head to replay your work on top of it"):
         return Shape("rewinding")
+    if text.startswith("Preparing worktree (detached HEAD "):
+        return Shape("worktree")
     if text.startswith("To ") and " " not in text[3:] and len(text) < 400:
         return Shape("to_url", blanks=(text[3:],))
     return _read_print(text)
@@ -312,7 +314,7 @@ def needles() -> frozenset[str]:
     """Substrings of which every line that begins an act holds at least one."""
     hexes = "0123456789abcdef"
     own = {
-        "Merge made by ", "Fast-forward", "First, rewinding head", "-> FETCH_HEAD", " -> origin/", " -> upstream/", "stash@{",
+        "Merge made by ", "Fast-forward", "Preparing worktree (", "First, rewinding head", "-> FETCH_HEAD", " -> origin/", " -> upstream/", "stash@{",
         "To http", "To /", "To git@", "To ssh:", "To ../", "To ./", "To file:", "To git:",
         "From http", "From /", "From git@", "From ssh:", "From ../", "From ./", "From file:", "From git:",
     }  # fmt: skip
