@@ -81,9 +81,11 @@ class History:
     def _first(self, act: Act, kind: Kind, form: str, stream: str) -> Act | None:
         if act.identity is not None and (known := self._known.get(act.identity)):
             return known
-        if act.operation == "checkout" and act.branch and self._on and self._on.branch == act.branch:
-            if act.branch == self.branch and not ("print", form) == (kind, form) != self._only(self._on):
-                return self._on
+        on = self._on
+        if act.operation == "checkout" and act.branch and on and on.branch == act.branch == self.branch:
+            announced = on.operation == "branch_create" and {k for k, _ in on.shown} == {"print"}
+            if not announced:  # to announce a branch is not yet to be on it
+                return on
         again = self._replay.get(stream)
         for earlier in self._recent:
             if not _agree(earlier, act):
@@ -97,12 +99,6 @@ class History:
             if last and (kind, form) not in earlier.shown and earlier.operation != "commit":
                 return earlier
         return None
-
-    @staticmethod
-    def _only(act: Act) -> tuple[Kind, str] | None:
-        """The one way in which an act was shown, if it created a branch by a print alone."""
-        alone = act.operation == "branch_create" and {k for k, _ in act.shown} == {"print"}
-        return None if alone else next(iter(act.shown), None)
 
     def _add(self, act: Act) -> None:
         act.number, self._number = self._number, self._number + 1
@@ -132,7 +128,7 @@ def _agree(a: Act, b: Act) -> bool:
         return False
     if a.identity and b.identity and a.identity != b.identity:
         return False
-    if a.stated and b.stated and a.branch != b.branch and (a.branch or a.operation != "commit") and (b.branch or True):
+    if a.stated and b.stated and a.branch != b.branch:
         return False
     if a.message and b.message and not (a.message.startswith(b.message[:60]) or b.message.startswith(a.message[:60])):
         return False

@@ -52,7 +52,7 @@ PRINTS = (
     _announced(
         "pushed", "push",
         rf"Push(?:ing|ed)(?: changes)?(?: to)?(?: remote)?(?: branch)?(?P<colon>:)? {_BRANCH}(?: to (?:remote )?['\"]?(?P<into>{_REF}?)['\"]?)?",
-        "Pushed branch", "Pushing branch", "Pushed: ", "Pushing: ", "Pushed changes to ", "Pushing changes to ", "Pushed to ",
+        "Pushed ", "Pushing ", "Pushed: ", "Pushing: ",
     ),
     _announced(
         "branch deleted", "branch_delete",
@@ -215,7 +215,7 @@ def _read_commit(match: re.Match[str]) -> Shape | None:
     detached = " " in name or name in ("分离头指针", "分離")
     if not detached and (not re.fullmatch(_REF, name) or name.isdigit()):
         return None
-    if detached and "HEAD" not in name:
+    if " " in name and "HEAD" not in name:
         return None
     return Shape("commit", branch=None if detached else name, sha=sha, message=match["message"] or None)
 
@@ -315,7 +315,7 @@ def needles() -> frozenset[str]:
     hexes = "0123456789abcdef"
     own = {
         "Merge made by ", "Fast-forward", "Preparing worktree (", "First, rewinding head", "-> FETCH_HEAD", " -> origin/", " -> upstream/", "stash@{",
-        "To http", "To /", "To git@", "To ssh:", "To ../", "To ./", "To file:", "To git:",
+        "To http", "To /", "To git@", "To ssh:", "To ../", "To ./", "To file:", "To git:", "To github.com", "To gitlab.", "To bitbucket.",
         "From http", "From /", "From git@", "From ssh:", "From ../", "From ./", "From file:", "From git:",
     }  # fmt: skip
     commits = {f"{a}{b}] " for a in hexes for b in hexes}
