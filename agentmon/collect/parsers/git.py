@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agentmon.collect.parsers import Line, git_shapes
+from agentmon.collect.parsers import Line, git_echo, git_shapes
 from agentmon.collect.parsers.git_reader import GitReader
 from agentmon.events import Finding
 
@@ -12,7 +12,7 @@ class Git:
 
     def __init__(self, reader: GitReader) -> None:
         self._reader = reader
-        self.needles = tuple(sorted(git_shapes.needles() | {"@@ -", "Author: ", '"git rebase --continue"'}))
+        self.needles = tuple(sorted(git_shapes.needles() | set(git_echo.NEEDLES) | {"@@ -", "Author: ", '"git rebase --continue"'}))
 
     @property
     def attentive(self) -> bool:

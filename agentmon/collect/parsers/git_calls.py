@@ -68,10 +68,10 @@ def settle(planned: Sequence[Planned], shown: Sequence[Act], output: str, curren
     failed = bool(_FAILED.search(output[:20000]))
     for n, one in enumerate(planned):
         wanted = one.intent
-        at = next((i for i, act in enumerate(left) if _fits(act, wanted)), None)
+        at = next((i for i, act in enumerate(left) if fits(act, wanted)), None)
         if at is None:
             if _succeeded(one, output, failed) and not (wanted.operation == "checkout" and wanted.branch == current):
-                act = _presumed(wanted, current)
+                act = presumed(wanted, current)
                 current = act.branch if act.moves and act.operation in ("branch_create", "checkout") else current
                 result.append(act)
             continue
@@ -91,7 +91,8 @@ def settle(planned: Sequence[Planned], shown: Sequence[Act], output: str, curren
     return result + (left if acting else [])
 
 
-def _fits(act: Act, wanted: Intent) -> bool:
+def fits(act: Act, wanted: Intent) -> bool:
+    """Whether what was shown is what was meant."""
     if act.operation not in wanted.shapes:
         return False
     named = wanted.branch is not None and act.branch is not None and act.operation != "reset" and act.stated
@@ -107,7 +108,8 @@ def _succeeded(one: Planned, output: str, failed: bool) -> bool:
     return one.likely and quiet and not failed
 
 
-def _presumed(wanted: Intent, current: str | None) -> Act:
+def presumed(wanted: Intent, current: str | None) -> Act:
+    """The act of a command that succeeded in silence."""
     own = wanted.operation in ("branch_create", "checkout", "branch_delete", "push", "clone", "tag")
     branch = wanted.branch if own else current
     if wanted.operation == "push" and branch is None:

@@ -6,6 +6,8 @@ from functools import cache
 from agentmon.collect.framer import Framer
 from agentmon.collect.parsers import git_blocks, git_calls, git_frames, git_shapes
 from agentmon.collect.parsers.git_blocks import Block, Take
+from agentmon.collect.parsers.git_calls import Planned
+from agentmon.collect.parsers.git_echo import Echo
 from agentmon.collect.parsers.git_frames import Framed
 from agentmon.collect.parsers.git_history import Act, History
 from agentmon.collect.parsers.git_shapes import Kind, Shape
@@ -39,6 +41,8 @@ class _Stream:
         self.block: Block | None = None
         self.showing: _Showing | None = None
         self.doubted: tuple[Act, _Showing] | None = None  # a commit without a diffstat, maybe the print of a hook
+        self.echo = Echo()
+        self.plan: list[Planned] = []  # what the last command that succeeded has done, as far as it is not told yet
         self.box = ""
         self.hunk = (0, 0)
         self.log = False
@@ -48,7 +52,7 @@ class _Stream:
 
     @property
     def attentive(self) -> bool:
-        return bool(self.block or self.box or self.doubted or self.log or any(self.hunk))
+        return bool(self.block or self.box or self.doubted or self.log or self.echo.open or any(self.hunk))
 
 
 class GitReader:
@@ -114,11 +118,13 @@ class GitReader:
         acts = git_calls.settle(planned, self._shown(output), output, self.branch, acting=acting)
         found = self._release() if acts else []
         for act in acts:
-            if not act.stated and act.branch is None and act.operation in _ON_BRANCH:
-                act.branch = self.branch
-            if self._history.admit(act, "record", "", "record"):
-                found.append(Finding(act.activity()))
+            found += self._record(act)
         return found
+
+    def _record(self, act: Act) -> list[Finding]:
+        if not act.stated and act.branch is None and act.operation in _ON_BRANCH:
+            act.branch = self.branch
+        return [Finding(act.activity())] if self._history.admit(act, "record", "", "record") else []
 
     def _shown(self, output: str) -> list[Act]:
         """The acts that the output of one command shows."""
@@ -141,10 +147,13 @@ class GitReader:
         framed, shape = _shape(text)
         block = state.block
         found: list[Finding] = []
+        if shape is None and (planned := state.echo.take(text)):
+            state.plan = planned
+            found += self._silent(state)
         if block is not None and (shape is None or _inner(block, shape)):
             take = block.take(text)
             if take is Take.MORE:
-                return []
+                return found
             found += self._end_block(state)
             if take is Take.LAST:
                 return found
@@ -155,6 +164,15 @@ class GitReader:
         found += self._meet(shape, showing, state)
         for more in framed.text.split("\n")[1:]:  # a quoted text with several lines
             found += self._read(more, state, kind)
+        return found
+
+    def _silent(self, state: _Stream) -> list[Finding]:
+        """What the last command did in silence before the next act that it shows."""
+        found: list[Finding] = []
+        while state.plan and state.plan[0].intent.silent:
+            one = state.plan.pop(0)
+            if one.known or one.likely:
+                found += self._record(git_calls.presumed(one.intent, self.branch))
         return found
 
     def _notice(self, text: str, state: _Stream) -> None:
@@ -364,7 +382,12 @@ class GitReader:
 
     def _tell(self, act: Act, showing: _Showing) -> list[Finding]:
         found = [] if act.operation in ("rebase",) else self._release()
-        return found + self._admit(act, showing)
+        found += self._admit(act, showing)
+        state = self._streams.get(showing.stream)
+        if state and state.plan and git_calls.fits(act, state.plan[0].intent):
+            state.plan.pop(0)
+            found += self._silent(state)
+        return found
 
     def _admit(self, act: Act, showing: _Showing) -> list[Finding]:
         if not self._history.admit(act, showing.kind, showing.form, showing.stream):
