@@ -13,10 +13,13 @@ def standard(
 
     own: people's own patterns. notice: told once what they should know. matched: hears which pattern matched.
     """
-    from agentmon.collect.parsers.records import NoGit, Records
+    from agentmon.collect.parsers.git import Git
+    from agentmon.collect.parsers.git_reader import GitReader
+    from agentmon.collect.parsers.records import Records
     from agentmon.collect.parsers.tokens import Tokens
 
-    parsers: Sequence[Parser] = (Records(NoGit()), Tokens(matched))
+    git = GitReader()
+    parsers: Sequence[Parser] = (Records(git), Tokens(matched), Git(git))
     if not own:
         return parsers
     from agentmon.collect.parsers.own import Own
