@@ -4,7 +4,7 @@ One multi-pattern scan over a whole block decides which lines anybody looks at; 
 plain blocks, which cost nanoseconds a line.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -36,8 +36,12 @@ class Pipeline:
     that it prints on stdout meet.
     """
 
-    def __init__(self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True) -> None:
-        self._parsers = parsers
+    def __init__(
+        self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._parsers = list(parsers)
+        self._notice = notice
         self._agents = Agents()
         self._logs = logs
         self._redacted = redacted
@@ -64,8 +68,8 @@ class Pipeline:
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
                 yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
-        for parser in self._parsers:
-            yield from parser.close()
+        for parser in tuple(self._parsers):
+            yield from self._guarded(parser, parser.close)
 
     def cut_bytes(self, stream: Stream) -> int:
         """How many bytes of over-long lines of this stream no parser saw."""
@@ -115,13 +119,22 @@ class Pipeline:
 
     def _line(self, stream: Stream, state: "_StreamState", line: Line) -> Iterator[Finding]:
         agent = self._agents.feed(line)
-        findings = [finding for parser in self._parsers for finding in parser.feed(line)]
+        findings = [finding for parser in tuple(self._parsers) for finding in self._guarded(parser, parser.feed, line)]
         if self._logs and not state.framer.full_screen:
             source = _source(findings)
             for entry in state.levels.feed(line):
                 yield from self._entry(stream, state, entry, source, agent)
         for finding in findings:
             yield finding if agent is None or finding.agent is not None else replace(finding, agent=agent)
+
+    def _guarded(self, parser: Parser, ask: Callable[..., Iterable[Finding]], *line: Line) -> list[Finding]:
+        """What the parser finds. One that fails is a fault of ours, not of the line: it goes, the others go on."""
+        try:
+            return list(ask(*line))
+        except Exception as error:
+            self._parsers = [other for other in self._parsers if other is not parser]
+            self._notice(f"{type(parser).__name__} failed and is left out from here on: {type(error).__name__}: {error}")
+            return []
 
     def _entry(
         self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None

@@ -61,7 +61,8 @@ def peel(line: str) -> Iterator[Framed]:
     lead = line[:200].lstrip()
     if lead[:1] in _BORDERS or lead[:1] == "|":
         line = line.rstrip(_BORDERS + "| \t")
-    at, form, quote = 0, [], ""
+    form: list[str] = []
+    at, quote = 0, ""
     for _ in range(_TOKENS):
         yield Framed(_inside(line[at:], quote), "+".join(form))
         match = _token().match(line, at)

@@ -76,8 +76,7 @@ PRINTS = (
     ),
 )  # fmt: skip
 _NO_NAMES = frozenset(
-    "successfully locally protection first now failed here done ok already exists for from and in on to the a an of into with "
-    "name naming error failure conflicts all your my its their this that these those it".split()
+    ["successfully", "locally", "protection", "first", "now", "failed", "here", "done", "ok", "already", "exists", "for", "from", "and", "in", "on", "to", "the", "a", "an", "of", "into", "with", "name", "naming", "error", "failure", "conflicts", "all", "your", "my", "its", "their", "this", "that", "these", "those", "it"]
 )  # fmt: skip
 _KNOWN = frozenset({"main", "master", "develop", "dev", "trunk", "staging", "production", "release", "next"})
 
