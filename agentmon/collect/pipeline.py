@@ -7,6 +7,7 @@ plain blocks, which cost nanoseconds a line.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
@@ -133,6 +134,7 @@ class _StreamState:
         self.masker = redact.Masker()
 
 
+@lru_cache(maxsize=8)
 def iso(time: float) -> str:
     """Unix seconds as ISO 8601 in UTC, with microseconds."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
