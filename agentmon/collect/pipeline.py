@@ -17,6 +17,9 @@ from agentmon.collect.parsers import Line, Parser, levels
 from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
+_WINDOW = 64 * 1024
+_LEVELS, _SECRETS, _FIRST_PARSER = 1, 2, 4  # bits: who asks for a needle
+_ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +39,20 @@ class Pipeline:
     """
 
     def __init__(self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True) -> None:
-        self._parsers = parsers
+        self._parsers = [(_FIRST_PARSER << i, parser) for i, parser in enumerate(parsers)]
         self._logs = logs
         self._redacted = redacted
         self._streams: dict[Stream, _StreamState] = {}
-        needles = {n for parser in parsers for n in parser.needles}
+        askers: dict[str, int] = {}
+        wanted = [(bit, parser.needles) for bit, parser in self._parsers]
         if logs:
-            needles.update(levels.NEEDLES)
-            if redacted:
-                needles.update(redact.NEEDLES)
-        self._needles = BytesAhoCorasick([n.encode() for n in sorted(needles)], implementation=Implementation.DFA)
+            wanted += [(_LEVELS, levels.NEEDLES), (_SECRETS, redact.NEEDLES if redacted else ())]
+        for bit, needles in wanted:
+            for needle in needles:
+                askers[needle] = askers.get(needle, 0) | bit
+        self._askers = tuple(askers.values())
+        self._longest = max((len(needle.encode()) for needle in askers), default=0)
+        self._needles = BytesAhoCorasick([n.encode() for n in askers], implementation=Implementation.DFA)
 
     def feed(self, stream: Stream, data: bytes, time: float) -> Iterator[Plain | Finding]:
         """Take bytes of one stream, read at `time` (Unix seconds)."""
@@ -62,7 +69,7 @@ class Pipeline:
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
                 yield from self._entry(stream, state, entry, "orchestrator")
-        for parser in self._parsers:
+        for _, parser in self._parsers:
             yield from parser.close()
 
     def cut_bytes(self, stream: Stream) -> int:
@@ -70,26 +77,44 @@ class Pipeline:
         return self._streams[stream].framer.cut_bytes if stream in self._streams else 0
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
-        data, done = block.data, 0
-        hits: Iterator[int] | None = None
+        data = block.data
+        never = (len(data) + 1, 0)
+        hits = iter(()) if block.truncated else self._hits(data)
+        end, asker = next(hits, never)
+        plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
             if not block.truncated and not self._attentive(state):
-                if hits is None:
-                    hits = (start for _, start, _ in self._needles.find_matches_as_indexes(data))
-                start = next((start for start in hits if start >= done), None)
-                if start is None:
-                    yield from self._plain(stream, state, data[done:] if done else data, block.time)
-                    return
-                begin = data.rfind(b"\n", done, start) + 1 or done
-                if begin > done:
-                    yield from self._plain(stream, state, data[done:begin], block.time)
+                if end > len(data):
+                    break
+                begin = data.rfind(b"\n", done, end) + 1 or done
             done = data.find(b"\n", begin) + 1
+            asked = _ALL if block.truncated else 0
+            while end < done:
+                asked |= asker
+                end, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
-            yield from self._line(stream, state, Line(stream, text, block.time, block.truncated))
+            found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
+            if found is None:
+                continue
+            if begin > plain:
+                yield from self._plain(stream, state, data[plain:begin], block.time)
+            yield from found
+            plain = done
+        if plain < len(data):
+            yield from self._plain(stream, state, data[plain:] if plain else data, block.time)
+
+    def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Where a needle ends, and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
+        for at in range(0, len(data), _WINDOW):
+            begin = max(0, at - self._longest)
+            part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
+            for needle, _, end in self._needles.find_matches_as_indexes(part, overlapping=True):
+                if begin + end > at:
+                    yield begin + end, self._askers[needle]
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return state.levels.attentive or state.masker.inside_key or any(p.attentive for p in self._parsers)
+        return state.levels.attentive or state.masker.inside_key or any(p.attentive for _, p in self._parsers)
 
     def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:
@@ -110,18 +135,34 @@ class Pipeline:
         if done < len(data):
             yield Plain(stream, data[done:] if done else data, time)
 
-    def _line(self, stream: Stream, state: "_StreamState", line: Line) -> Iterator[Finding]:
-        findings = [finding for parser in self._parsers for finding in parser.feed(line)]
-        if self._logs and not state.framer.full_screen:
-            source = _source(findings)
-            for entry in state.levels.feed(line):
-                yield from self._entry(stream, state, entry, source)
-        yield from findings
+    def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
+        """What a line gives to those who asked for it or are attentive; None where it is plain after all."""
+        findings = [f for bit, parser in self._parsers if asked & bit or parser.attentive for f in parser.feed(line)]
+        if not self._logs or state.framer.full_screen:
+            return findings or None
+        if asked & _SECRETS:
+            state.secrets = True
+        as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
+        entries = [as_it_is]
+        if asked & _LEVELS or state.levels.attentive:
+            entries = [*state.levels.feed(line)]
+        watched = state.secrets or state.masker.inside_key
+        if not findings and not watched and not line.truncated and entries == [as_it_is]:
+            return None
+        source = _source(findings)
+        found = [logged for entry in entries for logged in self._entry(stream, state, entry, source)]
+        if not state.levels.attentive:
+            state.secrets = False
+        return found + findings
 
-    def _entry(self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource) -> Iterator[Finding]:
+    def _entry(
+        self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource
+    ) -> Iterator[Finding]:
         if not self._logs:
             return
-        text = state.masker.mask(entry.text) if self._redacted else entry.text
+        text = entry.text
+        if self._redacted and (state.secrets or state.masker.inside_key):
+            text = state.masker.mask(text)
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
         yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated))
@@ -132,6 +173,7 @@ class _StreamState:
         self.framer = Framer()
         self.levels = levels.Levels()
         self.masker = redact.Masker()
+        self.secrets = False  # whether a line of the entry that is being made may hold one
 
 
 @lru_cache(maxsize=8)
@@ -150,7 +192,7 @@ def _source(findings: Iterable[Finding]) -> LogSource:
 
 
 def _shorten(text: str) -> str:
-    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, and of several lines also the end, where the error stands."""
+    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, of several lines also the end, where the error is."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_LIMIT:
         return text
