@@ -112,6 +112,14 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
             "scope": "session",
         },
     ),
+    "pi-footer": (
+        "↑12k ↓3.4k R5.0k W1.0k $0.050 (sub) 6.2%/200k (auto)            claude-opus-4",
+        {
+            "input": 18000, "output": 3400, "cache_read": 5000, "cache_write": 1000, "cost": 0.05, "tool": "pi",
+            "estimated": True, "scope": "session",
+        },
+    ),
+    "arrows": ("Tokens: ↑ 1.2k · ↓ 300", {"input": 1200, "output": 300, "estimated": True, "scope": "session"}),
     "model-table-row": (
         "│  Model Usage                            Reqs   Input Tokens  Output Tokens    │\n│  ─────    │\n"
         "│  qwen3-coder-plus                          9        112,545          7,155    │",
@@ -278,3 +286,38 @@ def test_labels(text: str, expected: list[dict[str, Any]]) -> None:
 )
 def test_what_is_no_usage(text: str) -> None:
     assert usages(text) == []
+
+
+def test_a_table_with_a_column_for_each_model() -> None:
+    text = """
+  │  Model Stats For Nerds                                        │
+  │  Metric          gemini-2.5-pro      gemini-2.5-flash         │
+  │  ─────────────────────────────────────────────────            │
+  │  API                                                          │
+  │  Requests        5                   2                        │
+  │  Errors          0 (0.0%)            0 (0.0%)                 │
+  │  Tokens                                                       │
+  │  Total           12,345              2,100                    │
+  │    ↳ Prompt      11,000              2,000                    │
+  │    ↳ Cached      1,000 (9.1%)        0 (0.0%)                 │
+  │    ↳ Thoughts    200                 0                        │
+  │    ↳ Output      1,145               100                      │
+  ╰───────────────────────────────────────────────────────────────╯"""
+    assert [said(usage) for usage in usages(text * 2)][:2] == [
+        {
+            "input": 11000,
+            "output": 1345,
+            "cache_read": 1000,
+            "reasoning": 200,
+            "model": "gemini-2.5-pro",
+            "scope": "session",
+        },
+        {
+            "input": 2000,
+            "output": 100,
+            "cache_read": 0,
+            "reasoning": 0,
+            "model": "gemini-2.5-flash",
+            "scope": "session",
+        },
+    ]

@@ -86,6 +86,21 @@ MARKS: Sequence[Mark] = (
     Mark("adk", r"^\[(?P<agent>[A-Za-z_]\w{0,60})\]: ", ("]: ",), "google-adk 1", after="adk-start"),
     Mark("adk-debug-user", r"^User > ", ("User > ",), "google-adk 1.18"),
     Mark("adk-debug", r"^(?P<agent>[A-Za-z_]\w{0,60}) > ", (" > ",), "google-adk 1.18", after="adk-debug-user"),
+    Mark("bracket-agent", r"^\[(?P<agent>[A-Za-z]\w{0,50}(?:_agent|Agent))\]:? ", ("gent]",), "google-adk 1"),
+    Mark(
+        "adk-event",
+        r"\bauthor='(?!user')(?P<agent>[A-Za-z_]\w{0,60})'",
+        ("author='",),
+        "google-adk 1",
+        this_line=True,
+    ),
+    Mark(
+        "autogen-object",
+        r"\bsource='(?P<agent>[^']{1,60})', models_usage=RequestUsage\(",
+        ("models_usage=",),
+        "autogen-agentchat 0.7",
+        this_line=True,
+    ),
     Mark("openai-agents", rf"\bRunning agent {_WORD} \(turn \d{{1,6}}\)", ("Running agent ",), "openai-agents 0.24.0"),
     Mark(
         "openai-agents-result",

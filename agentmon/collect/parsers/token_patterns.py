@@ -232,6 +232,26 @@ TOKENS: Sequence[Pattern] = (
         within="model-table-cached",
         seen_in="gemini-cli 0.20",
     ),
+    Pattern(
+        name="pi-footer",
+        kind="tokens",
+        regex=rf"^\s{{0,8}}↑{_IN} ↓{_OUT}(?: R{_READ})?(?: W{_WRITE})?(?: {_COST}(?: \(sub\))?)? [\d.?]{{1,8}}%/",
+        needles=("↑",),
+        scope="session",
+        of="session",
+        input_includes=frozenset(),
+        tool="pi",
+        seen_in="pi 0.73.1",
+    ),
+    Pattern(
+        name="arrows",
+        kind="tokens",
+        regex=PREFIX + rf"[Tt]okens?\b:? {{0,20}}↑ ?{_IN}[^A-Za-z\d↓]{{1,8}}↓ ?{_OUT}",
+        needles=("↑",),
+        scope="session",
+        of="session",
+        seen_in="status lines of several agents: running totals",
+    ),
     # Shapes of no tool's come last: a tool's own line may hold one of them.
     Pattern(
         name="token-usage",
@@ -256,8 +276,8 @@ TOKENS: Sequence[Pattern] = (
         regex=PREFIX
         + rf"(?:[A-Z][a-z]{{1,12}} )?(?:[Tt]okens?(?: [Uu]s(?:ag)?ed?| [Cc]ount)?|[Uu]sage)\b[^A-Za-z\d]{{0,8}}"
         rf"(?:{_TOTAL}[^A-Za-z\d]{{1,6}}(?:tokens?[^A-Za-z\d]{{1,6}})?)?"
-        rf"(?:(?:[Ii]n(?:put)?|[Pp]rompt|[Ss]ent)(?: tokens)? ?[:= ] ?|↑ ?){_IN}[^A-Za-z\d]{{1,8}}"
-        rf"(?:(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?|↓ ?){_OUT}"
+        rf"(?:[Ii]n(?:put)?|[Pp]rompt|[Ss]ent)(?: tokens)? ?[:= ] ?{_IN}[^A-Za-z\d]{{1,8}}"
+        rf"(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?{_OUT}"
         rf"(?:[^A-Za-z\d]{{1,6}}cache(?:d| read)[:= ] ?{_READ})?(?:[^A-Za-z\d]{{1,6}}cache write[:= ] ?{_WRITE})?"
         rf"(?:[^A-Za-z\d]{{1,6}}[Cc]ost[^A-Za-z\d]{{1,4}}{_COST})?",
         needles=("oken", "sage: ", "sage - "),
