@@ -23,14 +23,16 @@ _SIGNS: tuple[tuple[str, str | None, str], ...] = (
     ("thread_id", None, "codex"),  # 0.169.0
     ("sessionID", None, "opencode"),  # 1.18.33
     ("type", "session", "pi"),  # 0.73.1
-    ("type", "session.tools_updated", "copilot-cli"),  # 1.0.102
+    ("type", "session.start", "copilot-cli"),  # 1.0.102
+    ("type", "session.tools_updated", "copilot-cli"),
     ("type", "init", "gemini-cli"),  # 0.61.0
     ("stats", None, "gemini-cli"),
 )
+_SESSION_UNSAID = frozenset({"codex", "copilot-cli", "pi"})  # their records do not repeat whose they are
 _COST_IS_NO_MONEY = frozenset({"copilot-cli"})  # 1.0.102: `cost` counts premium requests
 _SESSIONS = ("session_id", "sessionId", "sessionID", "thread_id", "threadId")
 # A record without any of these words is not walked: most of a log is text that the words are quickly not found in.
-_USAGE_WORDS = ("oken", "usage", "Usage", "eval_count")
+_USAGE_WORDS = ("oken", "usage", "Usage", "eval_count", "cost")
 _CALL_WORDS = ("command", "cmd", "script")
 _RESULT_WORDS = ("tool", "call_id", "callID", "callId")
 
@@ -141,11 +143,13 @@ class Records:
             found = self._of_message(shown, kind, speaker) if place.partial or kind else shown
             if found is None:
                 continue
-            payload = usage(found, tool=speaker.tool)
-            if speaker.tool in _COST_IS_NO_MONEY:
+            payload = usage(found)
+            if payload.session_id is None and speaker.tool in _SESSION_UNSAID and isinstance(record.get("type"), str):
+                payload = replace(payload, session_id=speaker.session_id, tool=speaker.tool)
+            elif payload.session_id is not None and payload.session_id == speaker.session_id:
+                payload = replace(payload, tool=speaker.tool)
+            if payload.tool in _COST_IS_NO_MONEY:
                 payload = replace(payload, cost_usd=None, cost_source=None)
-            if payload.session_id is None and speaker.tool is not None:
-                payload = replace(payload, session_id=speaker.session_id)
             agent = self._agents.get(place.parent, "subagent") if place.parent else place.agent
             told = self._total(payload, record) if payload.scope == "session" else self._call(payload)
             if told is not None:
