@@ -54,8 +54,10 @@ def _cost_alone(obj: object) -> list[Found]:
     return [Found(Counts(cost=money), place, 0)] if money else []
 
 
-def usage(found: Found, *, tool: str | None = None, model: str | None = None) -> TokenUsage:
-    """As the payload of an event."""
+def usage(
+    found: Found, *, tool: str | None = None, model: str | None = None, session_id: str | None = None
+) -> TokenUsage:  # fmt: skip
+    """As the payload of an event. tool, model and session_id: where the document does not tell them."""
     figures, place = found.counts, found.place
     only = next(iter(found.models)) if found.models and len(found.models) == 1 else None
     return TokenUsage(
@@ -69,7 +71,7 @@ def usage(found: Found, *, tool: str | None = None, model: str | None = None) ->
         reasoning_tokens=figures.reasoning,
         scope=place.scope,
         call_id=place.call_id if place.scope == "call" else None,
-        session_id=place.session_id,
+        session_id=place.session_id or session_id,
         tool=tool,
         cost_source="tool" if figures.cost is not None else None,
         models={name: _fields(of) for name, of in found.models.items()} if found.models else None,
