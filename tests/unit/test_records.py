@@ -265,6 +265,12 @@ def test_two_sessions_of_one_tool_are_added():
     assert (totals.input_tokens, totals.cost_usd) == (200, 2.0)
 
 
+def test_an_orchestrators_own_records_are_not_its_agents():
+    own = {"usage": {"prompt_tokens": 7, "completion_tokens": 2}, "id": "chatcmpl-1"}
+    assert ledger(run(lines(assistant(1), result(), own))).totals().input_tokens == 107
+    assert ledger(run(lines({"type": "thread.started", "thread_id": "t"}, own))).totals().input_tokens == 7
+
+
 def test_codex_threads():
     turn = {"type": "turn.completed", "usage": {"input_tokens": 100, "cached_input_tokens": 0, "output_tokens": 9}}
     found = run(

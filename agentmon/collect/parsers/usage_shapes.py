@@ -62,7 +62,8 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     ),
     "cache_write": (
         "cachecreationinputtokens", "cachewriteinputtokens", "cachewritetokens", "cachecreationtokens", "cachewrite",
-        "cachewriteinputtokencount", "genaiusagecachecreationinputtokens", "inputcachecreation",
+        "cachewriteinputtokencount", "genaiusagecachecreationinputtokens", "genaiusagecachewriteinputtokens",
+        "inputcachecreation",
         "cachecreationtokencount",
         "totalcachewritetokens", "totalcachecreationtokens",
         "cachewrites",
@@ -135,6 +136,7 @@ class _Shape:
     short_roles: tuple[tuple[str, str, str], ...]
     details: tuple[tuple[str, str], ...]
     costs: tuple[tuple[str, int], ...]
+    progress: bool  # Claude Code 2.1 tells how large a sub-agent's context is, beside its count of tool uses
 
 
 def _read_shape(keys: tuple[str, ...]) -> _Shape:
@@ -148,6 +150,7 @@ def _read_shape(keys: tuple[str, ...]) -> _Shape:
         short_roles,
         tuple((key, name) for key, name in names if name in _DETAILS),
         tuple((key, _COSTS.index(name)) for key, name in names if name in _COSTS),
+        any(name == "tooluses" for _, name in names),
     )
 
 
@@ -176,7 +179,10 @@ def counts(obj: Mapping[str, Any], *, named: bool = False, alone: bool = False) 
             names.add(name)
             if role not in found or _RANK[name] < _RANK[found[role][0]]:
                 found[role] = (name, number)
-    if not (("input" in found or "output" in found or "total" in found) and _enough(found, named or alone)):
+    if not (
+        ("input" in found or "output" in found or "total" in found)
+        and _enough(found, (named or alone) and not shape.progress)
+    ):
         return None
     figure = {role: number for role, (_, number) in found.items()}
     for key, name in shape.details:

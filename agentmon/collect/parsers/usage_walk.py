@@ -43,7 +43,17 @@ _RESULT_TYPES = frozenset(  # records that close a session, and tell its total
 )  # fmt: skip
 _SPANS_OF_SPANS = frozenset({"invoke_agent", "create_agent", "execute_tool", "invoke_workflow"})
 _REQUESTS = frozenset({"successfulrequests", "requests", "llmcalls", "totalrequests", "apicalls", "modelcalls"})
-_ID_KEYS = ("id", "responseid", "messageid", "generationid", "requestid", "apicallid", "completionid", "callid")
+_ID_KEYS = (
+    "id",
+    "responseid",
+    "messageid",
+    "generationid",
+    "requestid",
+    "apicallid",
+    "completionid",
+    "callid",
+    "genairesponseid",
+)
 _SESSION_KEYS = ("sessionid", "threadid", "conversationid", "chatid")
 _MODEL_KEYS = (
     "model",
