@@ -1,9 +1,9 @@
 """Which figures are about the same tokens: sequences of prints in, the sums of the run out."""
 
 import pytest
+from test_tokens import usages
 
 from agentmon.usage import Ledger
-from tests.unit.test_tokens import usages
 
 METRICS = "UsageMetrics(total_tokens=385, prompt_tokens=350, completion_tokens=35, successful_requests=2)\n"
 CALLS = "{'input_tokens': 100, 'output_tokens': 10}\n{'input_tokens': 250, 'output_tokens': 25}\n"

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from test_tokens import LABELS, LINES, OBJECTS
 
 from agentmon.collect.parsers import Line, labels, literals, stats_table, tokens
 from agentmon.collect.parsers.agent_marks import MARKS
 from agentmon.collect.parsers.agents import Agents
 from agentmon.collect.parsers.token_patterns import TOKENS
-from tests.unit.test_tokens import LABELS, LINES, OBJECTS
 
 SIZE = 64 * 1024
 QUICK = 0.05  # seconds for one line of SIZE; only what takes longer is measured for growth
