@@ -38,6 +38,12 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
         "Tokens: 2.4k sent, 1.1k cache hit, 38 received. Cost: $0.0065 message, $0.0130 session.",
         {"input": 2400, "output": 38, "cache_read": 1100, "cost": 0.0065, "tool": "aider", "estimated": True},
     ),
+    "aider-cost": ("Cost: $0.0065 message, $0.0130 session.", {"cost": 0.0065, "tool": "aider"}),
+    "agno-metrics-written": (
+        "DEBUG   * Tokens:                      input=228, output=60, total=288, cached=10, cache_write_tokens=1024",
+        {"input": 1262, "output": 60, "cache_read": 10, "cache_write": 1024, "tool": "agno"},
+    ),
+    "tokens-in": ("📊 1,234 tokens in · 56 out", {"input": 1234, "output": 56}),
     "smolagents-step": (
         "[Step 2: Duration 0.34 seconds| Input tokens: 2,374 | Output tokens: 113]",
         {"input": 2374, "output": 113, "tool": "smolagents", "scope": "session"},
@@ -111,6 +117,10 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
             "input": 3500, "output": 700, "cache_read": 100, "cache_write": 20, "cost": 0.0123, "tool": "goose",
             "scope": "session",
         },
+    ),
+    "strands-summary": (
+        "├─ Tokens: in=123, out=45, total=168, cache_read_input_tokens=100",
+        {"input": 123, "output": 45, "cache_read": 100, "tool": "strands", "scope": "session"},
     ),
     "pi-footer": (
         "↑12k ↓3.4k R5.0k W1.0k $0.050 (sub) 6.2%/200k (auto)            claude-opus-4",

@@ -26,7 +26,7 @@ class Agents:
         if line.truncated or len(text) > _LONGEST:
             return self.current(line.stream)
         for mark in MARKS:
-            if mark.after is not None and mark.after not in self._seen:
+            if mark.after and self._seen.isdisjoint(mark.after):
                 continue
             if not any(needle in text for needle in mark.needles):
                 continue

@@ -31,6 +31,14 @@ TOKENS: Sequence[Pattern] = (
         seen_in="aider-chat 0.86.2",
     ),
     Pattern(
+        name="aider-cost",  # on a line of its own where the cache was both read and written
+        kind="tokens",
+        regex=rf"^[^A-Za-z]{{0,40}}Cost: {_COST} message, \$[\d.]{{1,20}} session\.",
+        needles=(" message, $",),
+        tool="aider",
+        seen_in="aider-chat 0.86.2",
+    ),
+    Pattern(
         name="smolagents-step",
         kind="tokens",
         regex=rf"^[^A-Za-z]{{0,20}}Step \d{{1,6}}: Duration [\d.]{{1,20}} seconds ?\| Input tokens: {_IN} \| "
@@ -62,10 +70,20 @@ TOKENS: Sequence[Pattern] = (
         seen_in="SWE-agent 0.7",
     ),
     Pattern(
+        name="agno-metrics-written",  # only Anthropic's figures have cache writes; their input is without any cache
+        kind="tokens",
+        regex=rf"^(?:DEBUG)?[\s*]{{1,20}}Tokens: {{1,40}}input={_IN}, output={_OUT}, total={_TOTAL}"
+        rf"(?:, cached={_READ})?, cache_write_tokens={_WRITE}(?:, reasoning={_REASONING})?",
+        needles=("* Tokens:",),
+        input_includes=frozenset(),
+        tool="agno",
+        seen_in="agno 3.1.10",
+    ),
+    Pattern(
         name="agno-metrics",
         kind="tokens",
         regex=rf"^(?:DEBUG)?[\s*]{{1,20}}Tokens: {{1,40}}input={_IN}, output={_OUT}, total={_TOTAL}"
-        rf"(?:, cached={_READ})?(?:, cache_write={_WRITE})?(?:, reasoning={_REASONING})?",
+        rf"(?:, cached={_READ})?(?:, reasoning={_REASONING})?",
         needles=("* Tokens:",),
         tool="agno",
         seen_in="agno 3.1.10",
@@ -76,7 +94,7 @@ TOKENS: Sequence[Pattern] = (
         regex=rf"^\[Prompt tokens: {_IN}, Completion tokens: {_OUT}\]",
         needles=("[Prompt tokens: ",),
         tool="autogen",
-        seen_in="autogen-agentchat 0.7",
+        seen_in="autogen-agentchat 0.7.5",
     ),
     Pattern(
         name="ag2-summary",
@@ -233,6 +251,17 @@ TOKENS: Sequence[Pattern] = (
         seen_in="gemini-cli 0.20",
     ),
     Pattern(
+        name="strands-summary",
+        kind="tokens",
+        regex=rf"^[\s├─]{{0,8}}Tokens: in={_IN}, out={_OUT}, total={_TOTAL}(?:, cache_read_input_tokens={_READ})?"
+        rf"(?:, cache_write_input_tokens={_WRITE})?",
+        needles=("Tokens: in=",),
+        scope="session",
+        of="agent",
+        tool="strands",
+        seen_in="strands-agents 1.62.0",
+    ),
+    Pattern(
         name="pi-footer",
         kind="tokens",
         regex=rf"^\s{{0,8}}↑{_IN} ↓{_OUT}(?: R{_READ})?(?: W{_WRITE})?(?: {_COST}(?: \(sub\))?)? [\d.?]{{1,8}}%/",
@@ -260,6 +289,13 @@ TOKENS: Sequence[Pattern] = (
         rf"{_OUT} (?:output|completion)\b",
         needles=("oken usage", "oken Usage"),
         seen_in="orchestrators' own prints",
+    ),
+    Pattern(
+        name="tokens-in",
+        kind="tokens",
+        regex=rf"^[^A-Za-z\d]{{0,40}}{_IN} tokens in[^A-Za-z\d]{{1,4}}{_OUT} (?:tokens )?out\b",
+        needles=(" tokens in",),
+        seen_in="praisonaiagents 1",
     ),
     Pattern(
         name="in-and-out",
