@@ -389,6 +389,12 @@ NONE = {
         "subtype": "task_progress",
         "usage": {"total_tokens": 9000, "tool_uses": 3, "duration_ms": 5},
     },
+    "rows of a pipeline": {
+        "metrics": {"input": 100, "output": 90},
+        "stats": {"input": 100, "output": 90, "total": 190},
+    },
+    "prices by model": {"models": {"gpt-4o": {"input": 3, "output": 15}, "claude-x": {"input": 3, "output": 15}}},
+    "bare prices": {"gpt-4o": {"input": 3, "output": 15}},
     "premium requests": {"type": "result", "usage": {"premiumRequests": 2, "totalApiDurationMs": 551}},
     "what a tool was asked": {
         "type": "tool_use",

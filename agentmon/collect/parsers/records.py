@@ -124,17 +124,22 @@ class Records:
                 yield replace(finding, agent=agent) if agent and finding.agent is None else finding
 
     def _name_agents(self, record: Mapping[str, Any]) -> None:
-        """Remember which tool call starts which sub-agent (Claude Code's and Qwen Code's `Task`)."""
+        """Remember which tool call starts which sub-agent.
+
+        Claude Code and Qwen Code name it in the call's input, Claude Code 2.1 also in `task_started` and the like.
+        """
         message = record.get("message")
         content = message.get("content") if isinstance(message, dict) else None
+        told = [(record.get("tool_use_id") or record.get("parent_tool_use_id"), record)]
         for block in content if isinstance(content, list) else ():
-            asked = block.get("input") if isinstance(block, dict) else None
-            if isinstance(asked, dict) and isinstance(call_id := block.get("id"), str):
-                name = asked.get("subagent_type") or asked.get("agent_name") or asked.get("agent")
-                if isinstance(name, str) and 0 < len(name) <= 64:
-                    self._agents[call_id] = name
-                    if len(self._agents) > KEPT:
-                        self._agents.popitem(last=False)
+            if isinstance(block, dict) and isinstance(block.get("input"), dict):
+                told.append((block.get("id"), block["input"]))
+        for call_id, names in told:
+            name = names.get("subagent_type") or names.get("agent_name")
+            if isinstance(call_id, str) and isinstance(name, str) and 0 < len(name) <= 64:
+                self._agents[call_id] = name
+                if len(self._agents) > KEPT:
+                    self._agents.popitem(last=False)
 
     def _usage(self, record: Mapping[str, Any], before: str, speaker: _Speaker) -> Iterator[Finding]:
         kind = self._stream_event(record, before, speaker)

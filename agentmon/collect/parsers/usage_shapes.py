@@ -52,7 +52,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     ),
     "total": (
         "totaltokens", "totaltokencount", "totaltokenscount", "tokenstotal", "llmtokencounttotal", "totaltokensused",
-        "totaltoken",
+        "totaltoken", "llmusagetotaltokens", "genaiusagetotaltokens",
     ),
     "cache_read": (
         "cachereadinputtokens", "cachedinputtokens", "cachedtokens", "cachereadtokens", "cachedcontenttokencount",
@@ -114,7 +114,9 @@ _INCLUDES_CACHE = frozenset({"prompttokens", "prompttokencount", "prompt", "tota
 _EXCLUDES_REASONING = frozenset({"candidatestokencount", "candidates", "responsetokencount", "cache"})
 _COSTS = ("costusd", "responsecost", "cost", "totalcostusd", "totalcost", "estimatedcostusd", "accumulatedcost")
 
-_LONG = {name: role for role, names in _ROLES.items() for name in names}
+_LONG = {name: role for role, names in _ROLES.items() for name in names} | {  # a part beside full names is clear
+    name: role for role in ("cache_read", "reasoning") for name in _SHORT_ROLES[role]
+}
 _SHORT = {name: role for role, names in _SHORT_ROLES.items() for name in names} | _LONG
 _RANK = {name: i for names in _ROLES.values() for i, name in enumerate(names)} | {
     name: 100 + i for names in _SHORT_ROLES.values() for i, name in enumerate(names)
