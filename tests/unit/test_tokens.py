@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agentmon.collect.parsers.all import standard
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.tokens import Tokens
 from agentmon.collect.pipeline import Pipeline
@@ -331,3 +332,16 @@ def test_a_table_with_a_column_for_each_model() -> None:
             "scope": "session",
         },
     ]
+
+
+@pytest.mark.parametrize("text", [*(text for text, _ in LINES.values()), *(text for text, _ in (*OBJECTS, *LABELS))])
+def test_no_other_parser_counts_it_too(text: str) -> None:
+    pipeline = Pipeline(standard(), logs=False)
+    found = [*pipeline.feed("stdout", text.encode() + b"\n", 0.0), *pipeline.close(0.0)]
+    both = [item.payload for item in found if isinstance(item.payload, TokenUsage)]  # type: ignore[union-attr]
+    assert both == usages(text)
+
+
+def test_a_part_is_never_more_than_the_whole() -> None:
+    (usage,) = usages("DEBUG   * Tokens:     input=228, output=60, total=288, cached=4000")
+    assert said(usage) == {"input": 4228, "output": 60, "cache_read": 4000, "tool": "agno"}
