@@ -91,7 +91,12 @@ class Pipeline:
             yield from self._line(stream, state, Line(stream, text, block.time, block.truncated))
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return state.levels.attentive or state.masker.inside_key or any(p.attentive for p in self._parsers)
+        return (
+            state.levels.attentive
+            or state.masker.inside_key
+            or self._agents.attentive
+            or any(p.attentive for p in self._parsers)
+        )
 
     def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:

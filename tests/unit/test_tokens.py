@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from agentmon.collect.parsers.agents import Agents
 from agentmon.collect.parsers.all import standard
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.tokens import Tokens
@@ -345,3 +346,19 @@ def test_no_other_parser_counts_it_too(text: str) -> None:
 def test_a_part_is_never_more_than_the_whole() -> None:
     (usage,) = usages("DEBUG   * Tokens:     input=228, output=60, total=288, cached=4000")
     assert said(usage) == {"input": 4228, "output": 60, "cache_read": 4000, "tool": "agno"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-01-02 10:00:00,123 - app.worker - INFO - [main]: processed 5 items (ok): next > done",
+        "Jan  2 10:00:00 host sshd[123]: Accepted publickey for dev from 10.0.0.1 port 22 ssh2",
+        '127.0.0.1 - - [02/Jan/2026:10:00:00 +0000] "GET /api/users?page=2 HTTP/1.1" 200 1234',
+        'INFO:httpx:HTTP Request: POST https://api.openai.com/v1/chat/completions "HTTP/1.1 200 OK"',
+        "DEBUG auth: token refreshed for user 5, message: fine",
+        "src/auth.py:12:5: E501 line too long (121 > 120 characters)",
+        "tests/unit/test_auth.py::test_login PASSED [ 50%]",
+    ],
+)
+def test_ordinary_lines_are_looked_at_by_nobody(line: str) -> None:
+    assert [needle for needle in (*Tokens.needles, *Agents.needles) if needle in line] == []

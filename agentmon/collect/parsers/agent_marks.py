@@ -10,7 +10,8 @@ from functools import cached_property
 class Mark:
     """One shape of line that says who acts.
 
-    regex: searched in a clean line; the group `agent` is the name, without it the turn ends. needles as in a pattern.
+    regex: searched in a clean line; the group `agent` is the name, without it the turn ends. needles as in a pattern;
+    none: every line is looked at, once `after` holds.
     after: counts only once a line has matched a mark of these names (for shapes that are too common alone).
     this_line: the name belongs to this line alone.
     """
@@ -37,6 +38,7 @@ _NAME = r"(?P<agent>[^\s│|┃║](?:[^│|┃║\n]{0,78}[^\s│|┃║])?)"
 _WORD = r"(?P<agent>[A-Za-z](?:[\w .&+-]{0,60}[\w.&+-])?)"
 _TOP, _CORNER = r"^[╭┏][─━]{1,200} ", r" [─━]{1,200}[╮┓]$"
 _TITLE_END = r"(?: \[(?:Max Loops|Loop): ?[^\]]{1,16}\]| Response| - [^─━]{1,80})?"
+_RESPONSE = (" Response ━", " Response ─", " Response (")
 _SECONDS = r"(?: \([\d.]{1,12}s\))?"
 
 MARKS: Sequence[Mark] = (
@@ -92,13 +94,13 @@ MARKS: Sequence[Mark] = (
     Mark(
         "adk",  # the prompt for the next line has no line end where the input is no terminal
         r"^(?:\[user\]: )?\[(?!user\])(?P<agent>[A-Za-z_]\w{0,60})\]: ",
-        ("]: ",),
+        (),
         "google-adk 2.13.0",
         after=("adk-start", "adk-user"),
     ),
     Mark("adk-user", r"^\[user\]: ", ("[user]: ",), "google-adk 2.13.0"),
     Mark("adk-debug-user", r"^User > ", ("User > ",), "google-adk 2.13.0"),
-    Mark("adk-debug", r"^(?P<agent>[A-Za-z_]\w{0,60}) > ", (" > ",), "google-adk 2.13.0", after=("adk-debug-user",)),
+    Mark("adk-debug", r"^(?P<agent>[A-Za-z_]\w{0,60}) > ", (), "google-adk 2.13.0", after=("adk-debug-user",)),
     Mark("bracket-agent", r"^\[(?P<agent>[A-Za-z]\w{0,50}(?:_agent|Agent))\]:? ", ("gent]",), "google-adk 1"),
     Mark(
         "adk-event",
@@ -128,19 +130,19 @@ MARKS: Sequence[Mark] = (
         ("Agent Name", " Agent: "),
         "swarms 16.0.3",
     ),
-    Mark("agno-member", _TOP + rf"{_WORD} Response{_SECONDS}" + _CORNER, (" Response",), "agno 2"),
-    Mark("agno-own", _TOP + rf"(?:Response|Message){_SECONDS}" + _CORNER, (" Response", " Message"), "agno 3.1.10"),
+    Mark("agno-member", _TOP + rf"{_WORD} Response{_SECONDS}" + _CORNER, _RESPONSE, "agno 3.1.10"),
+    Mark("agno-own", _TOP + rf"(?:Response|Message){_SECONDS}" + _CORNER, (*_RESPONSE, "━ Message"), "agno 3.1.10"),
     Mark("smolagents", _TOP + rf"New run - {_WORD}" + _CORNER, (" New run - ",), "smolagents 1.26.0"),
     Mark(
         "semantic-kernel",
-        r"^# (?:AuthorRole\.)?(?i:assistant|tool) - (?P<agent>[\w *-]{1,60}): ",
-        ("# ",),
+        r"^# AuthorRole\.(?:ASSISTANT|TOOL) - (?P<agent>[\w *-]{1,60}): ",
+        ("AuthorRole.",),
         "semantic-kernel 1",
     ),
     Mark(
         "metagpt",
-        r" - (?P<agent>[A-Z][\w ]{0,30}\([A-Z][\w ]{1,40}\)): (?:to do|ready to|start|done)",
-        ("): ",),
+        r" - (?P<agent>[A-Z][\w ]{0,30}\([A-Z][\w ]{1,40}\)): (?:to do|ready to) ",
+        ("): to do ", "): ready to "),
         "MetaGPT 0.8",
     ),
 )

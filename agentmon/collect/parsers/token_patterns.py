@@ -316,7 +316,22 @@ TOKENS: Sequence[Pattern] = (
         rf"(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?{_OUT}"
         rf"(?:[^A-Za-z\d]{{1,6}}cache(?:d| read)[:= ] ?{_READ})?(?:[^A-Za-z\d]{{1,6}}cache write[:= ] ?{_WRITE})?"
         rf"(?:[^A-Za-z\d]{{1,6}}[Cc]ost[^A-Za-z\d]{{1,4}}{_COST})?",
-        needles=("oken", "sage: ", "sage - "),
+        needles=(
+            "okens:",
+            "okens in",
+            "okens -",
+            "okens (",
+            "okens |",
+            "okens=",
+            "oken usage",
+            "oken Usage",
+            "okens used",
+            "okens Used",
+            "usage: ",
+            "Usage: ",
+            "usage - ",
+            "Usage - ",
+        ),
         seen_in="orchestrators' own prints",
     ),
 )
