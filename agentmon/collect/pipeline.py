@@ -113,16 +113,21 @@ class Pipeline:
             yield from self._plain(stream, state, data[plain:] if plain else data, block.time)
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Where a needle ends, and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
+        """Where a needle's last byte is (it may be the LF), and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
             for needle, _, end in self._needles.find_matches_as_indexes(part, overlapping=True):
                 if begin + end > at:
-                    yield begin + end, self._askers[needle]
+                    yield begin + end - 1, self._askers[needle]
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return state.levels.attentive or state.masker.inside_key or any(p.attentive for _, p in self._parsers)
+        return (
+            state.levels.attentive
+            or state.masker.inside_key
+            or self._agents.attentive
+            or any(p.attentive for _, p in self._parsers)
+        )
 
     def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:
@@ -147,7 +152,7 @@ class Pipeline:
     def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
         """What a line gives to those who asked for it or are attentive; None where it is plain after all."""
         before = agent = self._agents.current(stream)
-        if asked & _AGENTS:
+        if asked & _AGENTS or self._agents.attentive:
             agent = self._agents.feed(line)
         findings = [
             finding if agent is None or finding.agent is not None else replace(finding, agent=agent)

@@ -41,7 +41,8 @@ class Explainer:
         number = self._numbers[line.stream] = self._numbers.get(line.stream, 0) + 1
         found: list[Finding] = []
         before = self._agents.current(line.stream)
-        agent = self._agents.feed(line) if _wants(self._agents.needles, line) else before
+        looked = self._agents.attentive or _wants(self._agents.needles, line)
+        agent = self._agents.feed(line) if looked else before
         if agent != before:
             self._notes.append(f"agent: {agent or '(the run itself)'}")
         if any(parser.attentive or _wants(parser.needles, line) for parser in self._parsers):

@@ -211,6 +211,28 @@ def test_sub_agents_have_their_names():
     assert ledger(found).totals().input_tokens == 100
 
 
+def test_a_sub_agent_that_its_call_does_not_name():
+    started = {
+        "type": "system",
+        "subtype": "task_started",
+        "session_id": "s",
+        "tool_use_id": "toolu_1",
+        "subagent_type": "general-purpose",
+    }
+    assert [f.agent for f in run(lines(started, assistant(2, parent="toolu_1")))] == ["general-purpose"]
+
+
+def test_what_a_sub_agent_does_in_git_is_its_own():
+    call = {"type": "tool_use", "id": "toolu_2", "name": "Bash", "input": {"command": "git commit -m x"}}
+    done = {"type": "tool_result", "tool_use_id": "toolu_2", "content": "[main abc1234] x"}
+    data = lines(
+        {"message": {"content": [{"type": "tool_use", "id": "toolu_1", "input": {"subagent_type": "Explore"}}]}},
+        {"parent_tool_use_id": "toolu_1", "message": {"content": [call]}},
+        {"parent_tool_use_id": "toolu_1", "message": {"content": [done]}},
+    )
+    assert [(f.agent, f.payload.message) for f in run(data)] == [("Explore", "git commit -m x")]
+
+
 def test_a_killed_session_has_input_but_no_output():
     totals = ledger(run(lines(assistant(1), assistant(1), assistant(2)))).totals()
     assert (totals.input_tokens, totals.output_tokens, totals.total_tokens) == (20, None, None)
@@ -263,6 +285,12 @@ def test_two_results_of_a_session(second, turn, total, cost):
 def test_two_sessions_of_one_tool_are_added():
     totals = ledger(run(lines(result("a"), result("b")))).totals()
     assert (totals.input_tokens, totals.cost_usd) == (200, 2.0)
+
+
+def test_an_orchestrators_own_records_are_not_its_agents():
+    own = {"usage": {"prompt_tokens": 7, "completion_tokens": 2}, "id": "chatcmpl-1"}
+    assert ledger(run(lines(assistant(1), result(), own))).totals().input_tokens == 107
+    assert ledger(run(lines({"type": "thread.started", "thread_id": "t"}, own))).totals().input_tokens == 7
 
 
 def test_codex_threads():

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from test_records import DATA, Commands, run
 
+from agentmon.collect.parsers import Line
+from agentmon.collect.parsers.records import Records
 from agentmon.collect.parsers.tool_results import ToolResults
+
+DATA = Path(__file__).parent.parent / "data" / "records"
 
 COMMAND = "git commit -m x"
 CASES = {
@@ -245,8 +248,18 @@ def test_other_tools_are_no_commands():
     ],
 )
 def test_the_same_work_by_every_agent(name: str):
-    git = Commands()
-    run(Path(DATA / f"{name}.out").read_bytes(), git=git)
+    class Git:
+        def __init__(self):
+            self.seen = []
+
+        def command(self, command, output, exit_code):
+            self.seen.append((command, output, exit_code))
+            return []
+
+    git = Git()
+    records = Records(git)
+    for text in (DATA / f"{name}.out").read_text().splitlines():
+        list(records.feed(Line("stdout", text, 0.0)))
     commands = [(command, code) for command, _, code in git.seen if command.startswith("git ")]
     assert [command.split("\n")[0][:22] for command, _ in commands] == [
         "git checkout -b featur",

@@ -342,6 +342,20 @@ CASES = {
         {"level": "info", "msg": "llm call", "model": "gpt-4o", "input_tokens": 10, "output_tokens": 5},
         [{"in": 10, "out": 5, "total": 15, "model": "gpt-4o"}],
     ),
+    "a cost without tokens": (
+        {"type": "result", "session_id": "s", "total_cost_usd": 0.25},
+        [{"cost": 0.25, "scope": "session", "session": "s"}],
+    ),
+    "opentelemetry's anthropic attributes": (
+        {
+            "gen_ai.usage.input_tokens": 1252,
+            "gen_ai.usage.output_tokens": 60,
+            "gen_ai.usage.cache_write.input_tokens": 1024,
+            "gen_ai.usage.cache_read.input_tokens": "0",
+            "gen_ai.response.id": "msg_1",
+        },
+        [{"in": 1252, "out": 60, "total": 1312, "read": 0, "write": 1024, "id": "msg_1"}],
+    ),
     "a run's id is not its calls'": (
         {
             "id": "run-1",
@@ -369,6 +383,18 @@ NONE = {
         "toolTelemetry": {"metrics": {"context_token_limit": 922000, "context_current_tokens": 11159}}
     },
     "nothing yet": {"usage": {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}},
+    "no cost either": {"type": "result", "session_id": "s", "total_cost_usd": 0, "usage": {"input_tokens": 0}},
+    "a sub-agent's progress": {
+        "type": "system",
+        "subtype": "task_progress",
+        "usage": {"total_tokens": 9000, "tool_uses": 3, "duration_ms": 5},
+    },
+    "rows of a pipeline": {
+        "metrics": {"input": 100, "output": 90},
+        "stats": {"input": 100, "output": 90, "total": 190},
+    },
+    "prices by model": {"models": {"gpt-4o": {"input": 3, "output": 15}, "claude-x": {"input": 3, "output": 15}}},
+    "bare prices": {"gpt-4o": {"input": 3, "output": 15}},
     "premium requests": {"type": "result", "usage": {"premiumRequests": 2, "totalApiDurationMs": 551}},
     "what a tool was asked": {
         "type": "tool_use",

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from agentmon.collect.parsers.agents import Agents
+from agentmon.collect.parsers.all import standard
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.tokens import Tokens
 from agentmon.collect.pipeline import Pipeline
@@ -38,6 +40,12 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
         "Tokens: 2.4k sent, 1.1k cache hit, 38 received. Cost: $0.0065 message, $0.0130 session.",
         {"input": 2400, "output": 38, "cache_read": 1100, "cost": 0.0065, "tool": "aider", "estimated": True},
     ),
+    "aider-cost": ("Cost: $0.0065 message, $0.0130 session.", {"cost": 0.0065, "tool": "aider"}),
+    "agno-metrics-written": (
+        "DEBUG   * Tokens:                      input=228, output=60, total=288, cached=10, cache_write_tokens=1024",
+        {"input": 1262, "output": 60, "cache_read": 10, "cache_write": 1024, "tool": "agno"},
+    ),
+    "tokens-in": ("📊 1,234 tokens in · 56 out", {"input": 1234, "output": 56}),
     "smolagents-step": (
         "[Step 2: Duration 0.34 seconds| Input tokens: 2,374 | Output tokens: 113]",
         {"input": 2374, "output": 113, "tool": "smolagents", "scope": "session"},
@@ -112,6 +120,18 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
             "scope": "session",
         },
     ),
+    "strands-summary": (
+        "├─ Tokens: in=123, out=45, total=168, cache_read_input_tokens=100",
+        {"input": 123, "output": 45, "cache_read": 100, "tool": "strands", "scope": "session"},
+    ),
+    "pi-footer": (
+        "↑12k ↓3.4k R5.0k W1.0k $0.050 (sub) 6.2%/200k (auto)            claude-opus-4",
+        {
+            "input": 18000, "output": 3400, "cache_read": 5000, "cache_write": 1000, "cost": 0.05, "tool": "pi",
+            "estimated": True, "scope": "session",
+        },
+    ),
+    "arrows": ("Tokens: ↑ 1.2k · ↓ 300", {"input": 1200, "output": 300, "estimated": True, "scope": "session"}),
     "model-table-row": (
         "│  Model Usage                            Reqs   Input Tokens  Output Tokens    │\n│  ─────    │\n"
         "│  qwen3-coder-plus                          9        112,545          7,155    │",
@@ -278,3 +298,67 @@ def test_labels(text: str, expected: list[dict[str, Any]]) -> None:
 )
 def test_what_is_no_usage(text: str) -> None:
     assert usages(text) == []
+
+
+def test_a_table_with_a_column_for_each_model() -> None:
+    text = """
+  │  Model Stats For Nerds                                        │
+  │  Metric          gemini-2.5-pro      gemini-2.5-flash         │
+  │  ─────────────────────────────────────────────────            │
+  │  API                                                          │
+  │  Requests        5                   2                        │
+  │  Errors          0 (0.0%)            0 (0.0%)                 │
+  │  Tokens                                                       │
+  │  Total           12,345              2,100                    │
+  │    ↳ Prompt      11,000              2,000                    │
+  │    ↳ Cached      1,000 (9.1%)        0 (0.0%)                 │
+  │    ↳ Thoughts    200                 0                        │
+  │    ↳ Output      1,145               100                      │
+  ╰───────────────────────────────────────────────────────────────╯"""
+    assert [said(usage) for usage in usages(text * 2)][:2] == [
+        {
+            "input": 11000,
+            "output": 1345,
+            "cache_read": 1000,
+            "reasoning": 200,
+            "model": "gemini-2.5-pro",
+            "scope": "session",
+        },
+        {
+            "input": 2000,
+            "output": 100,
+            "cache_read": 0,
+            "reasoning": 0,
+            "model": "gemini-2.5-flash",
+            "scope": "session",
+        },
+    ]
+
+
+@pytest.mark.parametrize("text", [*(text for text, _ in LINES.values()), *(text for text, _ in (*OBJECTS, *LABELS))])
+def test_no_other_parser_counts_it_too(text: str) -> None:
+    pipeline = Pipeline(standard(), logs=False)
+    found = [*pipeline.feed("stdout", text.encode() + b"\n", 0.0), *pipeline.close(0.0)]
+    both = [item.payload for item in found if isinstance(item.payload, TokenUsage)]  # type: ignore[union-attr]
+    assert both == usages(text)
+
+
+def test_a_part_is_never_more_than_the_whole() -> None:
+    (usage,) = usages("DEBUG   * Tokens:     input=228, output=60, total=288, cached=4000")
+    assert said(usage) == {"input": 4228, "output": 60, "cache_read": 4000, "tool": "agno"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-01-02 10:00:00,123 - app.worker - INFO - [main]: processed 5 items (ok): next > done",
+        "Jan  2 10:00:00 host sshd[123]: Accepted publickey for dev from 10.0.0.1 port 22 ssh2",
+        '127.0.0.1 - - [02/Jan/2026:10:00:00 +0000] "GET /api/users?page=2 HTTP/1.1" 200 1234',
+        'INFO:httpx:HTTP Request: POST https://api.openai.com/v1/chat/completions "HTTP/1.1 200 OK"',
+        "DEBUG auth: token refreshed for user 5, message: fine",
+        "src/auth.py:12:5: E501 line too long (121 > 120 characters)",
+        "tests/unit/test_auth.py::test_login PASSED [ 50%]",
+    ],
+)
+def test_ordinary_lines_are_looked_at_by_nobody(line: str) -> None:
+    assert [needle for needle in (*Tokens.needles, *Agents.needles) if needle in line] == []

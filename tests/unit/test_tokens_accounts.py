@@ -1,10 +1,11 @@
 """Which figures are about the same tokens: sequences of prints in, the sums of the run out."""
 
 import pytest
+from test_tokens import usages
 
 from agentmon.usage import Ledger
-from tests.unit.test_tokens import usages
 
+METRICS = "UsageMetrics(total_tokens=385, prompt_tokens=350, completion_tokens=35, successful_requests=2)\n"
 CALLS = "{'input_tokens': 100, 'output_tokens': 10}\n{'input_tokens': 250, 'output_tokens': 25}\n"
 
 
@@ -26,8 +27,12 @@ def sums(text: str) -> tuple[int | None, int | None, float | None]:
         (CALLS + CALLS.splitlines()[1], (350, 35)),  # one call, printed twice
         ("Token usage: 100 input, 50 output\n" * 3, (300, 150)),  # but people's own lines may well agree
         ("Token usage: 100 input, 50 output\nToken usage: 200 input, 50 output", (300, 100)),
-        ("RunUsage(input_tokens=350, output_tokens=35, requests=2)\n" + CALLS.replace("{", "RequestUsage(**{"), (350, 35)),
-        ("UsageMetrics(total_tokens=385, prompt_tokens=350, completion_tokens=35, successful_requests=2)\n" * 2, (350, 35)),
+        (
+            "RunUsage(input_tokens=350, output_tokens=35, requests=2)\n"
+            "RequestUsage(input_tokens=100, output_tokens=10)\nRequestUsage(input_tokens=250, output_tokens=25)",
+            (350, 35),
+        ),
+        (METRICS * 2, (350, 35)),
         (
             "[Step 1: Duration 1.0 seconds| Input tokens: 100 | Output tokens: 10]\n"
             "[Step 2: Duration 1.0 seconds| Input tokens: 350 | Output tokens: 35]\n"

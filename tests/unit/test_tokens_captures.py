@@ -69,7 +69,8 @@ PIECES = st.sampled_from(
         "Token usage: 5 input, 6 output", "Usage(", "input_tokens=5, ", "output_tokens=6", ")", "{'input_tokens': 5, ",
         "'output_tokens': 6}", "Prompt tokens: 5", "Completion tokens: 6", "\n", "\n", "\r", "\r\n", "│ ", "\x1b[32m",
         "\x1b[1B", "\x1b[2C", "Usage summary excluding cached usage:", "* Model 'm': cost: 1, prompt_tokens: 1, ",
-        "completion_tokens: 2, total_tokens: 3", "Requests: 2", "---------- a ----------", "'", '"', "\\", "é", "\udcff",
+        "completion_tokens: 2, total_tokens: 3", "Requests: 2", "---------- a ----------", "'",
+        '"', "\\", "é", "\udcff",
         "Model  Reqs  Input Tokens  Output Tokens", "  gpt-4o  1  5  6", "Usage(\n", "  total_tokens=11,\n", "usage={",
     ]
 )  # fmt: skip

@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from test_tokens import LABELS, LINES, OBJECTS
 
-from agentmon.collect.parsers import Line, labels, literals, tokens
+from agentmon.collect.parsers import Line, labels, literals, stats_table, tokens
 from agentmon.collect.parsers.agent_marks import MARKS
 from agentmon.collect.parsers.agents import Agents
 from agentmon.collect.parsers.token_patterns import TOKENS
-from tests.unit.test_tokens import LABELS, LINES, OBJECTS
 
 SIZE = 64 * 1024
 QUICK = 0.05  # seconds for one line of SIZE; only what takes longer is measured for growth
@@ -20,7 +20,8 @@ SEEDS = [
     *(text.splitlines()[-1] for text, _ in LINES.values()),
     *(text for text, _ in OBJECTS),
     *(text for text, _ in LABELS),
-    "│  Agent: Tech Lead        │", "---------- assistant ----------", "assistant (to user):", "╭──── Task Started ────╮",
+    "│  Agent: Tech Lead        │", "---------- assistant ----------", "assistant (to user):",
+    "╭──── Task Started ────╮",
     "╭──── Agent Name Researcher [Max Loops: 1] ────╮", "[root]: x", "# AuthorRole.ASSISTANT - A: x",
     " - Alice(Product Manager): to do", "│  Model Usage     Reqs   Input Tokens  Output Tokens │",
 ]  # fmt: skip
@@ -29,7 +30,7 @@ REGEXES: dict[str, re.Pattern[str]] = {
     **{f"agents-{m.name}": m.compiled for m in MARKS},
     **{
         f"{module.__name__.rsplit('.', 1)[1]}{name}": value
-        for module in (labels, literals, tokens)
+        for module in (labels, literals, stats_table, tokens)
         for name, value in vars(module).items()
         if isinstance(value, re.Pattern)
     },

@@ -37,8 +37,11 @@ class _Account:
         self.given += usage.input_tokens or 0
         self.made += usage.output_tokens or 0
 
-    def key(self, part: str) -> str:
-        return f"{self.number}/{part}" if part else str(self.number)
+    def key(self, part: str) -> str | None:
+        """The session's id. What nobody is known to have printed has none at first: JSON's figures have none either."""
+        if part:
+            return f"{self.number}/{part}"
+        return None if self.tool is None and self.number == 1 else str(self.number)
 
 
 class Accounts:
@@ -86,7 +89,7 @@ class Accounts:
             account.itemized = False
         account.add(usage, exact)
         if account.totals and usage.call_id is None:  # no total holds it yet: it has to be told from those that do
-            usage = replace(usage, call_id=f"{account.key('')}.{account.count}")
+            usage = replace(usage, call_id=f"printed-{account.number}.{account.count}")
         yield replace(usage, session_id=account.key(""))
 
     def _account(self, tool: str | None) -> _Account:

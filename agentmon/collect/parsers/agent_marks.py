@@ -10,8 +10,9 @@ from functools import cached_property
 class Mark:
     """One shape of line that says who acts.
 
-    regex: searched in a clean line; the group `agent` is the name, without it the turn ends. needles as in a pattern.
-    after: counts only once a line has matched the mark of this name (for shapes that are too common alone).
+    regex: searched in a clean line; the group `agent` is the name, without it the turn ends. needles as in a pattern;
+    none: every line is looked at, once `after` holds.
+    after: counts only once a line has matched a mark of these names (for shapes that are too common alone).
     this_line: the name belongs to this line alone.
     """
 
@@ -19,7 +20,7 @@ class Mark:
     regex: str
     needles: tuple[str, ...]
     seen_in: str
-    after: str | None = None
+    after: tuple[str, ...] = ()
     this_line: bool = False
 
     @cached_property
@@ -36,14 +37,17 @@ class Mark:
 _NAME = r"(?P<agent>[^\s│|┃║](?:[^│|┃║\n]{0,78}[^\s│|┃║])?)"
 _WORD = r"(?P<agent>[A-Za-z](?:[\w .&+-]{0,60}[\w.&+-])?)"
 _TOP, _CORNER = r"^[╭┏][─━]{1,200} ", r" [─━]{1,200}[╮┓]$"
-_TITLE_END = r"(?: \[Max Loops: ?[^\]]{1,12}\]| Response| - [^─━]{1,80})?"
+_TITLE_END = r"(?: \[(?:Max Loops|Loop): ?[^\]]{1,16}\]| Response| - [^─━]{1,80})?"
+_RESPONSE = (" Response ━", " Response ─", " Response (")
 _SECONDS = r"(?: \([\d.]{1,12}s\))?"
 
 MARKS: Sequence[Mark] = (
     Mark(
         "crewai-turn-over",
-        _TOP + r"(?:\S{1,3} )?(?:Task Started|Crew Completion|Crew Execution (?:Started|Completed))" + _CORNER,
-        ("Task Started", "Crew Completion", "Crew Execution"),
+        _TOP
+        + r"(?:\S{1,3} )?(?:Task Started|Crew (?:Completion|Failure)|Crew Execution (?:Started|Completed|Failed))"
+        + _CORNER,
+        ("Task Started", "Crew "),
         "crewai 1.15.30",
     ),
     Mark(
@@ -74,18 +78,44 @@ MARKS: Sequence[Mark] = (
         "autogen-user",
         r"^-{10} (?:[A-Za-z]{4,40} \()?(?:user|Summary)\)? -{10}$",
         ("---------- ",),
-        "autogen-agentchat 0.7",
+        "autogen-agentchat 0.7.5",
     ),
     Mark(
         "autogen", rf"^-{{10}} (?:[A-Za-z]{{4,40}} \()?{_WORD}\)? -{{10}}$", ("---------- ",), "autogen-agentchat 0.7"
     ),
     Mark("ag2", rf"^{_WORD} \(to [A-Za-z][\w .&+-]{{0,60}}\):$", (" (to ",), "ag2 0.9"),
     Mark("ag2-next", rf"^Next speaker: {_WORD}$", ("Next speaker: ",), "ag2 0.9"),
-    Mark("adk-start", r"^Running agent (?P<agent>\w{1,60}), type exit to exit\.$", ("Running agent ",), "google-adk 1"),
-    Mark("adk-user", r"^\[user\]: ", ("[user]: ",), "google-adk 1", after="adk-start"),
-    Mark("adk", r"^\[(?P<agent>[A-Za-z_]\w{0,60})\]: ", ("]: ",), "google-adk 1", after="adk-start"),
-    Mark("adk-debug-user", r"^User > ", ("User > ",), "google-adk 1.18"),
-    Mark("adk-debug", r"^(?P<agent>[A-Za-z_]\w{0,60}) > ", (" > ",), "google-adk 1.18", after="adk-debug-user"),
+    Mark(
+        "adk-start",
+        r"^Running agent (?P<agent>\w{1,60}), type exit to exit\.$",
+        ("Running agent ",),
+        "google-adk 2.13.0",
+    ),
+    Mark(
+        "adk",  # the prompt for the next line has no line end where the input is no terminal
+        r"^(?:\[user\]: )?\[(?!user\])(?P<agent>[A-Za-z_]\w{0,60})\]: ",
+        (),
+        "google-adk 2.13.0",
+        after=("adk-start", "adk-user"),
+    ),
+    Mark("adk-user", r"^\[user\]: ", ("[user]: ",), "google-adk 2.13.0"),
+    Mark("adk-debug-user", r"^User > ", ("User > ",), "google-adk 2.13.0"),
+    Mark("adk-debug", r"^(?P<agent>[A-Za-z_]\w{0,60}) > ", (), "google-adk 2.13.0", after=("adk-debug-user",)),
+    Mark("bracket-agent", r"^\[(?P<agent>[A-Za-z]\w{0,50}(?:_agent|Agent))\]:? ", ("gent]",), "google-adk 1"),
+    Mark(
+        "adk-event",
+        r"\bauthor='(?!user')(?P<agent>[A-Za-z_]\w{0,60})'",
+        ("author='",),
+        "google-adk 1",
+        this_line=True,
+    ),
+    Mark(
+        "autogen-object",
+        r"\bsource='(?P<agent>[^']{1,60})', models_usage=RequestUsage\(",
+        ("models_usage=",),
+        "autogen-agentchat 0.7",
+        this_line=True,
+    ),
     Mark("openai-agents", rf"\bRunning agent {_WORD} \(turn \d{{1,6}}\)", ("Running agent ",), "openai-agents 0.24.0"),
     Mark(
         "openai-agents-result",
@@ -98,21 +128,21 @@ MARKS: Sequence[Mark] = (
         "swarms",
         _TOP + rf"(?:🤖 )?Agent(?: Name:?|:) {_WORD}{_TITLE_END}" + _CORNER,
         ("Agent Name", " Agent: "),
-        "swarms 8",
+        "swarms 16.0.3",
     ),
-    Mark("agno-member", _TOP + rf"{_WORD} Response{_SECONDS}" + _CORNER, (" Response",), "agno 2"),
-    Mark("agno-own", _TOP + rf"(?:Response|Message){_SECONDS}" + _CORNER, (" Response", " Message"), "agno 3.1.10"),
+    Mark("agno-member", _TOP + rf"{_WORD} Response{_SECONDS}" + _CORNER, _RESPONSE, "agno 3.1.10"),
+    Mark("agno-own", _TOP + rf"(?:Response|Message){_SECONDS}" + _CORNER, (*_RESPONSE, "━ Message"), "agno 3.1.10"),
     Mark("smolagents", _TOP + rf"New run - {_WORD}" + _CORNER, (" New run - ",), "smolagents 1.26.0"),
     Mark(
         "semantic-kernel",
-        r"^# (?:AuthorRole\.)?(?i:assistant|tool) - (?P<agent>[\w *-]{1,60}): ",
-        ("# ",),
+        r"^# AuthorRole\.(?:ASSISTANT|TOOL) - (?P<agent>[\w *-]{1,60}): ",
+        ("AuthorRole.",),
         "semantic-kernel 1",
     ),
     Mark(
         "metagpt",
-        r" - (?P<agent>[A-Z][\w ]{0,30}\([A-Z][\w ]{1,40}\)): (?:to do|ready to|start|done)",
-        ("): ",),
+        r" - (?P<agent>[A-Z][\w ]{0,30}\([A-Z][\w ]{1,40}\)): (?:to do|ready to) ",
+        ("): to do ", "): ready to "),
         "MetaGPT 0.8",
     ),
 )

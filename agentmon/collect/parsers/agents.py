@@ -9,6 +9,7 @@ from agentmon.collect.parsers.agent_marks import MARKS
 from agentmon.events import Stream
 
 _LONGEST = 1000
+_COMMON = [mark for mark in MARKS if not mark.needles]
 
 
 class Agents:
@@ -20,15 +21,20 @@ class Agents:
         self._acting: dict[Stream, str | None] = {}
         self._seen: set[str] = set()
 
+    @property
+    def attentive(self) -> bool:
+        """Whether any line may name an agent from now on."""
+        return any(not self._seen.isdisjoint(mark.after) for mark in _COMMON)
+
     def feed(self, line: Line) -> str | None:
         """The agent that this line belongs to; None is the run's own."""
         text = line.text
         if line.truncated or len(text) > _LONGEST:
             return self.current(line.stream)
         for mark in MARKS:
-            if mark.after is not None and mark.after not in self._seen:
+            if mark.after and self._seen.isdisjoint(mark.after):
                 continue
-            if not any(needle in text for needle in mark.needles):
+            if mark.needles and not any(needle in text for needle in mark.needles):
                 continue
             match = mark.compiled.search(text)
             if match is None:

@@ -42,9 +42,10 @@ def usage_of(pattern: Pattern, groups: dict[str, str | None]) -> TokenUsage | No
         estimated = estimated or value[1]
     given, made = figures.get("input"), figures.get("output")
     if given is not None:
-        given += sum(
-            figures.get(part, 0) for part in ("cache_read", "cache_write") if part not in pattern.input_includes
-        )
+        parts = [part for part in ("cache_read", "cache_write") if part in figures]
+        if sum(figures[part] for part in parts) <= given:  # a part cannot be more than the whole
+            parts = [part for part in parts if part not in pattern.input_includes]
+        given += sum(figures[part] for part in parts)
     if made is not None:
         made += figures.get("reasoning", 0) if "reasoning" not in pattern.output_includes else 0
     cost_text = groups.get("cost")

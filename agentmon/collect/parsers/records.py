@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from agentmon.collect.parsers import Line
@@ -23,14 +23,16 @@ _SIGNS: tuple[tuple[str, str | None, str], ...] = (
     ("thread_id", None, "codex"),  # 0.169.0
     ("sessionID", None, "opencode"),  # 1.18.33
     ("type", "session", "pi"),  # 0.73.1
-    ("type", "session.tools_updated", "copilot-cli"),  # 1.0.102
+    ("type", "session.start", "copilot-cli"),  # 1.0.102
+    ("type", "session.tools_updated", "copilot-cli"),
     ("type", "init", "gemini-cli"),  # 0.61.0
     ("stats", None, "gemini-cli"),
 )
+_SESSION_UNSAID = frozenset({"codex", "copilot-cli", "pi"})  # their records do not repeat whose they are
 _COST_IS_NO_MONEY = frozenset({"copilot-cli"})  # 1.0.102: `cost` counts premium requests
 _SESSIONS = ("session_id", "sessionId", "sessionID", "thread_id", "threadId")
 # A record without any of these words is not walked: most of a log is text that the words are quickly not found in.
-_USAGE_WORDS = ("oken", "usage", "Usage", "eval_count")
+_USAGE_WORDS = ("oken", "usage", "Usage", "eval_count", "cost")
 _CALL_WORDS = ("command", "cmd", "script")
 _RESULT_WORDS = ("tool", "call_id", "callID", "callId")
 
@@ -122,17 +124,22 @@ class Records:
                 yield replace(finding, agent=agent) if agent and finding.agent is None else finding
 
     def _name_agents(self, record: Mapping[str, Any]) -> None:
-        """Remember which tool call starts which sub-agent (Claude Code's and Qwen Code's `Task`)."""
+        """Remember which tool call starts which sub-agent.
+
+        Claude Code and Qwen Code name it in the call's input, Claude Code 2.1 also in `task_started` and the like.
+        """
         message = record.get("message")
         content = message.get("content") if isinstance(message, dict) else None
+        told = [(record.get("tool_use_id") or record.get("parent_tool_use_id"), record)]
         for block in content if isinstance(content, list) else ():
-            asked = block.get("input") if isinstance(block, dict) else None
-            if isinstance(asked, dict) and isinstance(call_id := block.get("id"), str):
-                name = asked.get("subagent_type") or asked.get("agent_name") or asked.get("agent")
-                if isinstance(name, str) and 0 < len(name) <= 64:
-                    self._agents[call_id] = name
-                    if len(self._agents) > KEPT:
-                        self._agents.popitem(last=False)
+            if isinstance(block, dict) and isinstance(block.get("input"), dict):
+                told.append((block.get("id"), block["input"]))
+        for call_id, names in told:
+            name = names.get("subagent_type") or names.get("agent_name")
+            if isinstance(call_id, str) and isinstance(name, str) and 0 < len(name) <= 64:
+                self._agents[call_id] = name
+                if len(self._agents) > KEPT:
+                    self._agents.popitem(last=False)
 
     def _usage(self, record: Mapping[str, Any], before: str, speaker: _Speaker) -> Iterator[Finding]:
         kind = self._stream_event(record, before, speaker)
@@ -141,11 +148,14 @@ class Records:
             found = self._of_message(shown, kind, speaker) if place.partial or kind else shown
             if found is None:
                 continue
-            payload = usage(found, tool=speaker.tool)
-            if speaker.tool in _COST_IS_NO_MONEY:
-                payload = replace(payload, cost_usd=None, cost_source=None)
-            if payload.session_id is None and speaker.tool is not None:
-                payload = replace(payload, session_id=speaker.session_id)
+            tool = session_id = None
+            if place.session_id is not None:
+                tool = speaker.tool if place.session_id == speaker.session_id else None
+            elif speaker.tool in _SESSION_UNSAID and isinstance(record.get("type"), str):
+                tool, session_id = speaker.tool, speaker.session_id
+            if tool in _COST_IS_NO_MONEY:
+                found = replace(found, counts=replace(found.counts, cost=None))
+            payload = usage(found, tool=tool, session_id=session_id)
             agent = self._agents.get(place.parent, "subagent") if place.parent else place.agent
             told = self._total(payload, record) if payload.scope == "session" else self._call(payload)
             if told is not None:
@@ -189,16 +199,16 @@ class Records:
         key = (payload.session_id, payload.call_id)
         before = self._told.get(key)
         if before is not None:
-            merged = {
-                name: max(old, new) if old is not None and new is not None else new if old is None else old
-                for name in _COUNTED
-                for old, new in ((getattr(before, name), getattr(payload, name)),)
-            }
-            made = merged["input_tokens"], merged["output_tokens"]
-            total = made[0] + made[1] if None not in made else payload.total_tokens
-            payload = replace(payload, **merged, total_tokens=total, model=payload.model or before.model)
-            if all(getattr(payload, f.name) == getattr(before, f.name) for f in fields(payload)):
+            merged = {}
+            for name in (*_COUNTED, "model"):
+                old, new = getattr(before, name), getattr(payload, name)
+                if new is not None and (old is None or (name != "model" and new > old)):
+                    merged[name] = new
+            if not merged:
                 return None
+            payload = replace(before, **merged)
+            if payload.input_tokens is not None and payload.output_tokens is not None:
+                payload = replace(payload, total_tokens=payload.input_tokens + payload.output_tokens)
         self._told[key] = payload
         if len(self._told) > KEPT:
             self._told.popitem(last=False)

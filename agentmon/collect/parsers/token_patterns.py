@@ -31,6 +31,14 @@ TOKENS: Sequence[Pattern] = (
         seen_in="aider-chat 0.86.2",
     ),
     Pattern(
+        name="aider-cost",  # on a line of its own where the cache was both read and written
+        kind="tokens",
+        regex=rf"^[^A-Za-z]{{0,40}}Cost: {_COST} message, \$[\d.]{{1,20}} session\.",
+        needles=(" message, $",),
+        tool="aider",
+        seen_in="aider-chat 0.86.2",
+    ),
+    Pattern(
         name="smolagents-step",
         kind="tokens",
         regex=rf"^[^A-Za-z]{{0,20}}Step \d{{1,6}}: Duration [\d.]{{1,20}} seconds ?\| Input tokens: {_IN} \| "
@@ -62,10 +70,20 @@ TOKENS: Sequence[Pattern] = (
         seen_in="SWE-agent 0.7",
     ),
     Pattern(
+        name="agno-metrics-written",  # only Anthropic's figures have cache writes; their input is without any cache
+        kind="tokens",
+        regex=rf"^(?:DEBUG)?[\s*]{{1,20}}Tokens: {{1,40}}input={_IN}, output={_OUT}, total={_TOTAL}"
+        rf"(?:, cached={_READ})?, cache_write_tokens={_WRITE}(?:, reasoning={_REASONING})?",
+        needles=("* Tokens:",),
+        input_includes=frozenset(),
+        tool="agno",
+        seen_in="agno 3.1.10",
+    ),
+    Pattern(
         name="agno-metrics",
         kind="tokens",
         regex=rf"^(?:DEBUG)?[\s*]{{1,20}}Tokens: {{1,40}}input={_IN}, output={_OUT}, total={_TOTAL}"
-        rf"(?:, cached={_READ})?(?:, cache_write={_WRITE})?(?:, reasoning={_REASONING})?",
+        rf"(?:, cached={_READ})?(?:, reasoning={_REASONING})?",
         needles=("* Tokens:",),
         tool="agno",
         seen_in="agno 3.1.10",
@@ -76,7 +94,7 @@ TOKENS: Sequence[Pattern] = (
         regex=rf"^\[Prompt tokens: {_IN}, Completion tokens: {_OUT}\]",
         needles=("[Prompt tokens: ",),
         tool="autogen",
-        seen_in="autogen-agentchat 0.7",
+        seen_in="autogen-agentchat 0.7.5",
     ),
     Pattern(
         name="ag2-summary",
@@ -232,6 +250,37 @@ TOKENS: Sequence[Pattern] = (
         within="model-table-cached",
         seen_in="gemini-cli 0.20",
     ),
+    Pattern(
+        name="strands-summary",
+        kind="tokens",
+        regex=rf"^[\s├─]{{0,8}}Tokens: in={_IN}, out={_OUT}, total={_TOTAL}(?:, cache_read_input_tokens={_READ})?"
+        rf"(?:, cache_write_input_tokens={_WRITE})?",
+        needles=("Tokens: in=",),
+        scope="session",
+        of="agent",
+        tool="strands",
+        seen_in="strands-agents 1.62.0",
+    ),
+    Pattern(
+        name="pi-footer",
+        kind="tokens",
+        regex=rf"^\s{{0,8}}↑{_IN} ↓{_OUT}(?: R{_READ})?(?: W{_WRITE})?(?: {_COST}(?: \(sub\))?)? [\d.?]{{1,8}}%/",
+        needles=("↑",),
+        scope="session",
+        of="session",
+        input_includes=frozenset(),
+        tool="pi",
+        seen_in="pi 0.73.1",
+    ),
+    Pattern(
+        name="arrows",
+        kind="tokens",
+        regex=PREFIX + rf"[Tt]okens?\b:? {{0,20}}↑ ?{_IN}[^A-Za-z\d↓]{{1,8}}↓ ?{_OUT}",
+        needles=("↑",),
+        scope="session",
+        of="session",
+        seen_in="status lines of several agents: running totals",
+    ),
     # Shapes of no tool's come last: a tool's own line may hold one of them.
     Pattern(
         name="token-usage",
@@ -240,6 +289,13 @@ TOKENS: Sequence[Pattern] = (
         rf"{_OUT} (?:output|completion)\b",
         needles=("oken usage", "oken Usage"),
         seen_in="orchestrators' own prints",
+    ),
+    Pattern(
+        name="tokens-in",
+        kind="tokens",
+        regex=rf"^[^A-Za-z\d]{{0,40}}{_IN} tokens in[^A-Za-z\d]{{1,4}}{_OUT} (?:tokens )?out\b",
+        needles=(" tokens in",),
+        seen_in="praisonaiagents 1",
     ),
     Pattern(
         name="in-and-out",
@@ -256,11 +312,26 @@ TOKENS: Sequence[Pattern] = (
         regex=PREFIX
         + rf"(?:[A-Z][a-z]{{1,12}} )?(?:[Tt]okens?(?: [Uu]s(?:ag)?ed?| [Cc]ount)?|[Uu]sage)\b[^A-Za-z\d]{{0,8}}"
         rf"(?:{_TOTAL}[^A-Za-z\d]{{1,6}}(?:tokens?[^A-Za-z\d]{{1,6}})?)?"
-        rf"(?:(?:[Ii]n(?:put)?|[Pp]rompt|[Ss]ent)(?: tokens)? ?[:= ] ?|↑ ?){_IN}[^A-Za-z\d]{{1,8}}"
-        rf"(?:(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?|↓ ?){_OUT}"
+        rf"(?:[Ii]n(?:put)?|[Pp]rompt|[Ss]ent)(?: tokens)? ?[:= ] ?{_IN}[^A-Za-z\d]{{1,8}}"
+        rf"(?:[Oo]ut(?:put)?|[Cc]ompletion|[Rr]esponse|[Rr]eceived)(?: tokens)? ?[:= ] ?{_OUT}"
         rf"(?:[^A-Za-z\d]{{1,6}}cache(?:d| read)[:= ] ?{_READ})?(?:[^A-Za-z\d]{{1,6}}cache write[:= ] ?{_WRITE})?"
         rf"(?:[^A-Za-z\d]{{1,6}}[Cc]ost[^A-Za-z\d]{{1,4}}{_COST})?",
-        needles=("oken", "sage: ", "sage - "),
+        needles=(
+            "okens:",
+            "okens in",
+            "okens -",
+            "okens (",
+            "okens |",
+            "okens=",
+            "oken usage",
+            "oken Usage",
+            "okens used",
+            "okens Used",
+            "usage: ",
+            "Usage: ",
+            "usage - ",
+            "Usage - ",
+        ),
         seen_in="orchestrators' own prints",
     ),
 )

@@ -5,12 +5,13 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from agentmon.collect.parsers import Line, labels, usage_objects
+from agentmon.collect.parsers import Line, labels, stats_table, usage_objects
 from agentmon.collect.parsers.accounts import Accounts
 from agentmon.collect.parsers.figures import usage_of
 from agentmon.collect.parsers.labels import Labelled, Labels
 from agentmon.collect.parsers.literals import NotALiteral, Record, read, read_pairs
 from agentmon.collect.parsers.patterns import Matched, Pattern
+from agentmon.collect.parsers.stats_table import StatsTable
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.token_shapes import shape_in
 from agentmon.events import Finding, Stream, TokenUsage
@@ -48,7 +49,11 @@ class Tokens:
     """Token usage in text. `matched` hears which pattern matched, and what it took."""
 
     needles = tuple(
-        dict.fromkeys(n for source in (*(p.needles for p in TOKENS), _OBJECT_NEEDLES, labels.NEEDLES) for n in source)
+        dict.fromkeys(
+            n
+            for source in (*(p.needles for p in TOKENS), _OBJECT_NEEDLES, labels.NEEDLES, stats_table.NEEDLES)
+            for n in source
+        )
     )
 
     def __init__(self, matched: Matched | None = None) -> None:
@@ -73,6 +78,9 @@ class Tokens:
             belongs = yield from self._continue(state, text)
             if belongs:
                 return
+        yield from self._stats(state.table.feed(text))
+        if state.table.open:
+            return
         if _JSON.match(text):
             yield from self._labelled(state.labels.close())
             return
@@ -92,6 +100,7 @@ class Tokens:
         """What was still open."""
         for state in self._streams.values():
             yield from self._labelled(state.labels.close())
+            yield from self._stats(state.table.close())
 
     # ------------------------------------------------------------ lines of their own form
 
@@ -200,7 +209,12 @@ class Tokens:
         for usage in usages:
             yield from self._accounts.place(usage, certain=certain or usage.scope == "session")
 
-    # ------------------------------------------------------------ labels
+    # ------------------------------------------------------------ tables and labels
+
+    def _stats(self, usages: Iterable[TokenUsage]) -> Iterator[Finding]:
+        for usage in usages:
+            self._say("stats-table", _figures(usage))
+            yield from _findings(self._accounts.place(usage, part=usage.model or "", certain=True))
 
     def _labelled(self, blocks: Iterable[Labelled]) -> Iterator[Finding]:
         for block in blocks:
@@ -233,6 +247,7 @@ class Tokens:
 class _StreamState:
     def __init__(self) -> None:
         self.labels = Labels()
+        self.table = StatsTable()
         self.section: str | None = None
         self.section_lines = 0
         self.reads = 0
@@ -253,7 +268,7 @@ class _StreamState:
 
     @property
     def attentive(self) -> bool:
-        return bool(self.object) or self.section is not None or self.labels.attentive
+        return bool(self.object) or self.section is not None or self.labels.attentive or self.table.open
 
 
 def _findings(usages: Iterable[TokenUsage]) -> Iterator[Finding]:

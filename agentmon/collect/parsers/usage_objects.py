@@ -7,7 +7,7 @@ shows: calls and totals, every call once even where the document repeats it.
 import re
 from dataclasses import replace
 
-from agentmon.collect.parsers.usage_shapes import Counts, plain
+from agentmon.collect.parsers.usage_shapes import Counts, cost, plain
 from agentmon.collect.parsers.usage_walk import (
     ANSWERS,
     MODEL_NAME,
@@ -15,6 +15,7 @@ from agentmon.collect.parsers.usage_walk import (
     Found,
     Place,
     added,
+    around,
     per_model,
     walk,
 )
@@ -42,11 +43,21 @@ def find(obj: object, key: str = "") -> list[Found]:
         models = per_model(obj)
         if models is not None:
             return [Found(added(models.values()), Place(scope="session"), 0, models)]
-    return _distinct(list(walk(obj, name)))
+    found = _distinct(list(walk(obj, name)))
+    return found or _cost_alone(obj)
 
 
-def usage(found: Found, *, tool: str | None = None, model: str | None = None) -> TokenUsage:
-    """As the payload of an event."""
+def _cost_alone(obj: object) -> list[Found]:
+    """A closing record that tells the cost of a session, and no tokens."""
+    place = around(obj, Place()) if isinstance(obj, dict) else Place()
+    money = cost(obj) if isinstance(obj, dict) and place.scope == "session" else None
+    return [Found(Counts(cost=money), place, 0)] if money else []
+
+
+def usage(
+    found: Found, *, tool: str | None = None, model: str | None = None, session_id: str | None = None
+) -> TokenUsage:  # fmt: skip
+    """As the payload of an event. tool, model and session_id: where the document does not tell them."""
     figures, place = found.counts, found.place
     only = next(iter(found.models)) if found.models and len(found.models) == 1 else None
     return TokenUsage(
@@ -60,7 +71,7 @@ def usage(found: Found, *, tool: str | None = None, model: str | None = None) ->
         reasoning_tokens=figures.reasoning,
         scope=place.scope,
         call_id=place.call_id if place.scope == "call" else None,
-        session_id=place.session_id,
+        session_id=place.session_id or session_id,
         tool=tool,
         cost_source="tool" if figures.cost is not None else None,
         models={name: _fields(of) for name, of in found.models.items()} if found.models else None,

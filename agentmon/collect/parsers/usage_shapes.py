@@ -52,7 +52,7 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     ),
     "total": (
         "totaltokens", "totaltokencount", "totaltokenscount", "tokenstotal", "llmtokencounttotal", "totaltokensused",
-        "totaltoken",
+        "totaltoken", "llmusagetotaltokens", "genaiusagetotaltokens",
     ),
     "cache_read": (
         "cachereadinputtokens", "cachedinputtokens", "cachedtokens", "cachereadtokens", "cachedcontenttokencount",
@@ -62,7 +62,8 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     ),
     "cache_write": (
         "cachecreationinputtokens", "cachewriteinputtokens", "cachewritetokens", "cachecreationtokens", "cachewrite",
-        "cachewriteinputtokencount", "genaiusagecachecreationinputtokens", "inputcachecreation",
+        "cachewriteinputtokencount", "genaiusagecachecreationinputtokens", "genaiusagecachewriteinputtokens",
+        "inputcachecreation",
         "cachecreationtokencount",
         "totalcachewritetokens", "totalcachecreationtokens",
         "cachewrites",
@@ -113,7 +114,9 @@ _INCLUDES_CACHE = frozenset({"prompttokens", "prompttokencount", "prompt", "tota
 _EXCLUDES_REASONING = frozenset({"candidatestokencount", "candidates", "responsetokencount", "cache"})
 _COSTS = ("costusd", "responsecost", "cost", "totalcostusd", "totalcost", "estimatedcostusd", "accumulatedcost")
 
-_LONG = {name: role for role, names in _ROLES.items() for name in names}
+_LONG = {name: role for role, names in _ROLES.items() for name in names} | {  # a part beside full names is clear
+    name: role for role in ("cache_read", "reasoning") for name in _SHORT_ROLES[role]
+}
 _SHORT = {name: role for role, names in _SHORT_ROLES.items() for name in names} | _LONG
 _RANK = {name: i for names in _ROLES.values() for i, name in enumerate(names)} | {
     name: 100 + i for names in _SHORT_ROLES.values() for i, name in enumerate(names)
@@ -135,6 +138,7 @@ class _Shape:
     short_roles: tuple[tuple[str, str, str], ...]
     details: tuple[tuple[str, str], ...]
     costs: tuple[tuple[str, int], ...]
+    progress: bool  # Claude Code 2.1 tells how large a sub-agent's context is, beside its count of tool uses
 
 
 def _read_shape(keys: tuple[str, ...]) -> _Shape:
@@ -148,6 +152,7 @@ def _read_shape(keys: tuple[str, ...]) -> _Shape:
         short_roles,
         tuple((key, name) for key, name in names if name in _DETAILS),
         tuple((key, _COSTS.index(name)) for key, name in names if name in _COSTS),
+        any(name == "tooluses" for _, name in names),
     )
 
 
@@ -176,7 +181,10 @@ def counts(obj: Mapping[str, Any], *, named: bool = False, alone: bool = False) 
             names.add(name)
             if role not in found or _RANK[name] < _RANK[found[role][0]]:
                 found[role] = (name, number)
-    if not (("input" in found or "output" in found or "total" in found) and _enough(found, named or alone)):
+    if not (
+        ("input" in found or "output" in found or "total" in found)
+        and _enough(found, (named or alone) and not shape.progress)
+    ):
         return None
     figure = {role: number for role, (_, number) in found.items()}
     for key, name in shape.details:

@@ -43,7 +43,18 @@ _RESULT_TYPES = frozenset(  # records that close a session, and tell its total
 )  # fmt: skip
 _SPANS_OF_SPANS = frozenset({"invoke_agent", "create_agent", "execute_tool", "invoke_workflow"})
 _REQUESTS = frozenset({"successfulrequests", "requests", "llmcalls", "totalrequests", "apicalls", "modelcalls"})
-_ID_KEYS = ("id", "responseid", "messageid", "generationid", "requestid", "apicallid", "completionid", "callid")
+_ID_KEYS = (
+    "id",
+    "responseid",
+    "messageid",
+    "generationid",
+    "requestid",
+    "apicallid",
+    "completionid",
+    "callid",
+    "genairesponseid",
+    "providerresponseid",
+)
 _SESSION_KEYS = ("sessionid", "threadid", "conversationid", "chatid")
 _MODEL_KEYS = (
     "model",
@@ -129,8 +140,8 @@ def _look(
 ) -> Iterator[Found]:
     """The usage that one object is or holds; its other objects are left for later."""
     place = around(obj, place)
-    named = key in CALLS or key in TOTALS or key in PARTIAL_NAMES
-    if (figures := counts(obj, named=named, alone=_one_of(obj.get("type"), _RESULT_TYPES))) is not None:
+    alone = key in CALLS or key in TOTALS or key in PARTIAL_NAMES or _one_of(obj.get("type"), _RESULT_TYPES)
+    if (figures := counts(obj, named=_of_tokens(key), alone=alone)) is not None:
         if _one_of(obj.get("gen_ai.operation.name"), _SPANS_OF_SPANS):
             return
         if key not in NOT_USAGE and not figures.nothing:
@@ -152,7 +163,7 @@ def _look(
                 figures = total_of if money is None else replace(total_of, cost=money)
                 yield Found(figures, replace(place, scope="session"), depth, models)
                 continue
-            if name not in _BY_MODEL and (figures := counts(value, named=True)) is not None:
+            if name not in _BY_MODEL and (figures := counts(value, named=_of_tokens(name), alone=True)) is not None:
                 if not figures.nothing:
                     yield _held(obj, value, name, figures, place, depth, keys)
                 continue
@@ -208,6 +219,11 @@ def around(obj: Mapping[str, Any], place: Place) -> Place:
     )
 
 
+def _of_tokens(name: str) -> bool:
+    """Whether short names mean tokens under this key: `metrics` may as well be of rows, and `models` of prices."""
+    return "usage" in name or "token" in name or name in PARTIAL_NAMES
+
+
 def _is_tool_record(obj: Mapping[str, Any]) -> bool:
     return any(plain(k) in ("toolcallid", "tooluseid", "toolname", "tool", "callid") for k in obj)
 
@@ -216,7 +232,7 @@ def _any_usage(obj: Mapping[str, Any], keys: Mapping[str, str], names: Sequence[
     for name in names:
         value = obj.get(keys.get(name, ""))
         if isinstance(value, dict):
-            figures = counts(value, named=True)
+            figures = counts(value, named=_of_tokens(name), alone=True)
             if (figures is not None and not figures.nothing) or _model_map(value):
                 return True
     return False
@@ -237,7 +253,7 @@ def _model_map(obj: Mapping[str, Any]) -> Mapping[str, Counts] | None:
     direct = per_model(obj)
     if direct is not None:
         return direct
-    if counts(obj, named=True) is None:
+    if counts(obj, alone=True) is None:
         for key, value in obj.items():
             if plain(key) in _BY_MODEL and isinstance(value, dict):
                 return per_model(value)
@@ -250,10 +266,10 @@ def per_model(obj: Mapping[str, Any]) -> Mapping[str, Counts] | None:
     for name, value in obj.items():
         if not isinstance(value, dict) or not name or plain(name) in CALLS or len(models) > 200:
             return None
-        figures = counts(value, named=True)
+        figures = counts(value, alone=True)
         if figures is None:
-            inner = next((v for k, v in value.items() if plain(k) in CALLS and isinstance(v, dict)), None)
-            figures = counts(inner, named=True) if inner is not None else None
+            held = next((k for k, v in value.items() if plain(k) in CALLS and isinstance(v, dict)), None)
+            figures = counts(value[held], named=_of_tokens(plain(held)), alone=True) if held is not None else None
             if figures is not None and figures.cost is None:
                 figures = replace(figures, cost=cost(value))
         if figures is None:
