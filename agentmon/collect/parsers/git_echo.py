@@ -1,7 +1,7 @@
 """Commands that an agent shows in text, with the status that it shows after them.
 
-Codex prints `/bin/bash -lc '…' in DIR` and `succeeded in 12ms:`, mini-swe-agent the command and `<returncode>`. What git
-does in silence (`-q`, `git branch X`) is known from these two alone; all else is read from git's own lines.
+Codex prints `/bin/bash -lc '…' in DIR` and `succeeded in 12ms:`, mini-swe-agent the command and `<returncode>`. What
+git does in silence (`-q`, `git branch X`) is known from these two alone; all else is read from git's own lines.
 """
 
 import re
@@ -9,8 +9,8 @@ import re
 from agentmon.collect.parsers.git_calls import Planned, plan
 
 NEEDLES = (
-    "/bash -lc ", "/bash -c ", "/sh -c ", "/sh -lc ", "/zsh -lc ", "/zsh -c ", "git commit -q", "git checkout -q", "git switch -q",
-    "git merge -q", "git push -q", "git pull -q", "git branch ", "git tag ", "git reset --soft",
+    "/bash -lc ", "/bash -c ", "/sh -c ", "/sh -lc ", "/zsh -lc ", "/zsh -c ", "git commit -q", "git checkout -q",
+    "git switch -q", "git merge -q", "git push -q", "git pull -q", "git branch ", "git tag ", "git reset --soft",
 )  # fmt: skip
 _LINES = 200
 _WAIT = 12
@@ -18,7 +18,8 @@ _SHELL = re.compile(r"^(?:/[\w./-]{1,80}/)(?:bash|zsh|sh|dash) -l?c ")
 _COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]{1,30}=\S{1,60} )?(?:git|cd|echo|printf|sed|mkdir|touch|cat|python3?|rm) \S")
 _STATUS = re.compile(
     r"^\s{0,4}(?:(?P<good>succeeded)|exited (?P<code>-?\d{1,5})|(?P<bad>failed))(?: in [\d.]{1,12} ?m?s)?:?$"
-    r"|^\s{0,4}\W{0,4}(?:[Ee]xit(?:ed| code| status)?(?: with(?: code)?)?:? |<returncode>|returncode: ?)(?P<code2>-?\d{1,5})\b.{0,40}$"
+    r"|^\s{0,4}\W{0,4}(?:[Ee]xit(?:ed| code| status)?(?: with(?: code)?)?:? |<returncode>|returncode: ?)"
+    r"(?P<code2>-?\d{1,5})\b.{0,40}$"
 )
 
 
