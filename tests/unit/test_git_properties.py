@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentmon.collect.parsers import git_prints, git_shapes, git_shell
+from agentmon.collect.parsers import git_messages, git_prints, git_shapes, git_shell
 from agentmon.collect.parsers.all import standard
 from agentmon.collect.parsers.git_reader import GitReader
 from agentmon.collect.pipeline import Pipeline
@@ -130,3 +130,13 @@ def test_patterns_say_what_their_lines_hold():
         assert pattern.kind == "git"
         assert pattern.needles
         assert pattern.compiled.groups > 0
+
+
+def test_every_message_that_begins_an_act_holds_a_needle():
+    needles = git_shapes.needles()
+    later = {"fatal", "error", "from_url", "branch_up_to_date", "stopped"}  # only looked for after another line
+    fills = {"dropped": ("refs/stash@{0}", "abc1234"), "saved": ("WIP on main: abc1234 x",)}
+    for name, templates in git_messages.TEMPLATES.items():
+        for template in templates:
+            line = template % fills.get(name, ("xyz",) * template.count("%s"))
+            assert name in later or any(n in line for n in needles), line

@@ -5,8 +5,10 @@ git does in silence (`-q`, `git branch X`) is known from these two alone; all el
 """
 
 import re
+from typing import TYPE_CHECKING
 
-from agentmon.collect.parsers.git_calls import Planned, plan
+if TYPE_CHECKING:  # loaded when the first command is seen
+    from agentmon.collect.parsers.git_calls import Planned
 
 NEEDLES = (
     "/bash -lc ", "/bash -c ", "/sh -c ", "/sh -lc ", "/zsh -lc ", "/zsh -c ", "git commit -q", "git checkout -q",
@@ -37,19 +39,18 @@ class Echo:
         """Whether the status is still to come."""
         return bool(self._lines)
 
-    def take(self, line: str) -> list[Planned]:
+    def take(self, line: str) -> "list[Planned]":
         """What the command whose status this line tells has done in silence, and what it will show, in order."""
         if self._lines and (code := self._code(line)) is not None:
             lines, self._lines = self._lines, []
-            planned, _ = plan(self._text(lines), code)
-            return planned if code == 0 else []
+            return _planned(self._text(lines)) if code == 0 else []
         if _SHELL.match(line):
             self._lines, self._left, self._shell = [line], _LINES, True
         elif self._lines and self._left > 0:
             self._left -= 1
             if self._shell:
                 self._lines.append(line)
-        elif _COMMAND.match(line) and any(p.intent.silent for p in plan(line.removeprefix("$ "), 0)[0]):
+        elif _COMMAND.match(line) and any(p.intent.silent for p in _planned(line.removeprefix("$ "))):
             self._lines, self._left, self._shell = [line.removeprefix("$ ")], _WAIT, False
         else:
             self._lines = []
@@ -72,3 +73,9 @@ class Echo:
         if self._shell:
             text = text[: text.rfind(" in /")] if " in /" in lines[-1] else text
         return text
+
+
+def _planned(command: str) -> "list[Planned]":
+    from agentmon.collect.parsers.git_calls import plan
+
+    return plan(command, 0)[0]

@@ -270,6 +270,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 _BLANK = 400  # characters that one blank may take: paths and URLs
+_NEEDLE = 14  # bytes: enough to be rare, and few states for the scan
 _NOT_NEEDLES = frozenset({"fatal", "error", "from_url", "branch_up_to_date", "dropped", "stopped"})
 
 
@@ -285,13 +286,13 @@ def read(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def needles() -> Iterator[str]:
-    """Of every message that begins something: its longest literal piece."""
+    """Of every message that begins something: the beginning of its longest literal piece."""
     for name, templates in TEMPLATES.items():
         if name not in _NOT_NEEDLES:
             for template in templates:
                 piece = max(template.split("%s"), key=len).strip(" '\"")
                 if len(piece) > 5 or not piece.isascii():
-                    yield piece
+                    yield piece.encode()[:_NEEDLE].decode("utf-8", "ignore")
 
 
 @cache

@@ -1,7 +1,7 @@
 """GitReader: lines of text and recorded commands -> what happened in git, each act once."""
 
 from agentmon.collect.framer import Framer
-from agentmon.collect.parsers import git_blocks, git_calls, git_frames, git_shapes
+from agentmon.collect.parsers import git_blocks, git_frames, git_shapes
 from agentmon.collect.parsers.git_blocks import Block, Take
 from agentmon.collect.parsers.git_frames import Framed
 from agentmon.collect.parsers.git_history import Act, History
@@ -79,6 +79,8 @@ class GitReader:
         (then only what the output shows counts). A command that git carries out in silence (`-q`, `git branch X`) is
         known from command and status alone.
         """
+        from agentmon.collect.parsers import git_calls  # not every run has records
+
         planned, acting = git_calls.plan(command, exit_code) if command is not None else ([], True)
         if command is not None and not planned and not acting:
             return []
@@ -135,6 +137,8 @@ class GitReader:
 
     def _silent(self, state: StreamState) -> list[Finding]:
         """What the last command did in silence before the next act that it shows."""
+        from agentmon.collect.parsers import git_calls
+
         found: list[Finding] = []
         while state.plan and state.plan[0].intent.silent:
             one = state.plan.pop(0)
@@ -369,7 +373,7 @@ class GitReader:
         found = [] if act.operation in ("rebase",) else self._release()
         found += self._admit(act, showing)
         state = self._streams.get(showing.stream)
-        if state and state.plan and git_calls.fits(act, state.plan[0].intent):
+        if state and state.plan and act.operation in state.plan[0].intent.shapes:
             state.plan.pop(0)
             found += self._silent(state)
         return found

@@ -3,13 +3,16 @@
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from agentmon.collect.parsers import git_frames
 from agentmon.collect.parsers.git_blocks import Block
-from agentmon.collect.parsers.git_calls import Planned
 from agentmon.collect.parsers.git_echo import Echo
 from agentmon.collect.parsers.git_history import Act
 from agentmon.collect.parsers.git_prints import Kind
+
+if TYPE_CHECKING:
+    from agentmon.collect.parsers.git_calls import Planned
 
 _LOG_HEADS = ("    ", "Date:", "commit ", "Merge:", "AuthorDate:", "Commit:", "CommitDate:")
 _LOG_MORE = (
