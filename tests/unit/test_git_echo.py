@@ -1,5 +1,7 @@
 """Commands shown in text: what git did in silence is known from the status that follows."""
 
+# ruff: noqa: E501 (what programs print is quoted in one line)
+
 import pytest
 
 from tests.unit.git_told import STAT, short, told

@@ -1,5 +1,7 @@
 """One act is one event, however often and in whatever way it is shown."""
 
+# ruff: noqa: E501 (what programs print is quoted in one line)
+
 import pytest
 
 from tests.unit.git_told import STAT, short, told

@@ -1,5 +1,7 @@
 """Git in text: what git prints, what orchestrators print, and what only looks like either."""
 
+# ruff: noqa: E501 (what programs print is quoted in one line)
+
 import pytest
 
 from tests.unit.git_told import STAT, Told, short, told

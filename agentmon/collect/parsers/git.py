@@ -12,7 +12,9 @@ class Git:
 
     def __init__(self, reader: GitReader) -> None:
         self._reader = reader
-        self.needles = tuple(sorted(git_shapes.needles() | set(git_echo.NEEDLES) | {"@@ -", "Author: ", '"git rebase --continue"'}))
+        self.needles = tuple(
+            sorted(git_shapes.needles() | set(git_echo.NEEDLES) | {"@@ -", "Author: ", '"git rebase --continue"'})
+        )
 
     @property
     def attentive(self) -> bool:

@@ -9,11 +9,13 @@ from agentmon.collect.parsers.git_frames import peel
 from agentmon.collect.parsers.git_history import Act
 
 _PROGRESS = (
-    "remote:", "warning:", "hint:", "Enumerating", "Counting", "Compressing", "Unpacking", "Receiving", "Resolving", "Updating files",
-    "Filtering content", "Username for", "Fetching ",
+    "remote:", "warning:", "hint:", "Enumerating", "Counting", "Compressing", "Unpacking", "Receiving", "Resolving",
+    "Updating files", "Filtering content", "Username for", "Fetching ",
 )  # fmt: skip
 _NEUTRAL = (*_PROGRESS, "Auto-merging", "Removing ", "Created autostash", "Applied autostash", "Rebasing (", "From ")
-_FAILED = re.compile(r"^(?:fatal|error)(?::| ?:|：)|^CONFLICT|^KONFLIKT|^ssh: |permission denied|authentication failed", re.IGNORECASE)
+_FAILED = re.compile(
+    r"^(?:fatal|error)(?::| ?:|：)|^CONFLICT|^KONFLIKT|^ssh: |permission denied|authentication failed", re.IGNORECASE
+)
 
 
 class Take(Enum):
@@ -47,7 +49,9 @@ def _clean(line: str) -> str:
 def _stat(line: str) -> git_shapes.Stat | None:
     if " changed" not in line:
         return None
-    return next((s for framed in peel(line) for part in framed.text.split("\n") if (s := git_shapes.stat(part.strip()))), None)
+    return next(
+        (s for framed in peel(line) for part in framed.text.split("\n") if (s := git_shapes.stat(part.strip()))), None
+    )
 
 
 class Commit:
@@ -179,7 +183,9 @@ class Clone:
         if failure(text):
             self.act = None
             return Take.LAST
-        if text in ("done.", "Fertig.", "fait.", "hecho.") or (text.startswith("Resolving deltas") and text.endswith("done.")):
+        if text in ("done.", "Fertig.", "fait.", "hecho.") or (
+            text.startswith("Resolving deltas") and text.endswith("done.")
+        ):
             return Take.LAST
         if text.startswith(_PROGRESS):
             return Take.MORE
@@ -204,5 +210,7 @@ class Rewind:
             self.act.branch, self.act.stated = message[1][0].removeprefix("refs/heads/"), True
             return Take.LAST
         self._patience -= 1
-        mine = text.startswith(("Applying: ", "Using index info", "Falling back to", "Auto-merging", "warning:", "M\t", "A\t"))
+        mine = text.startswith(
+            ("Applying: ", "Using index info", "Falling back to", "Auto-merging", "warning:", "M\t", "A\t")
+        )
         return Take.MORE if mine and self._patience > 0 else Take.OVER

@@ -6,24 +6,29 @@ from dataclasses import dataclass, replace
 
 from agentmon.collect.parsers import git_shell
 from agentmon.collect.parsers.git_history import Act
-from agentmon.collect.parsers.git_intents import Intent, intents
+from agentmon.collect.parsers.git_intents import VERBS, Intent, intents
 from agentmon.collect.parsers.git_shell import Command
 
 _LOOKING = frozenset(
-    ("awk", "base64", "basename", "bat", "cat", "cd", "chmod", "column", "cp", "cut", "date", "diff", "dirname", "du", "echo",
-     "egrep", "export", "false", "fgrep", "file", "find", "grep", "head", "hexdump", "jq", "less", "ls", "mkdir", "more", "mv",
-     "nl", "od", "printf", "pwd", "rg", "rm", "sed", "set", "sleep", "sort", "stat", "strings", "tac", "tail", "tee", "test",
-     "touch", "tr", "tree", "true", "uniq", "unset", "wc", "which", "whoami", "xxd", "yq", "zcat", "[", "popd", "pushd")
+    ("awk", "base64", "basename", "bat", "cat", "cd", "chmod", "column", "cp", "cut", "date", "diff", "dirname",
+     "du", "echo", "egrep", "export", "false", "fgrep", "file", "find", "grep", "head", "hexdump", "jq", "less",
+     "ls", "mkdir", "more", "mv", "nl", "od", "printf", "pwd", "rg", "rm", "sed", "set", "sleep", "sort", "stat",
+     "strings", "tac", "tail", "tee", "test", "touch", "tr", "tree", "true", "uniq", "unset", "wc", "which",
+     "whoami", "xxd", "yq", "zcat", "[", "popd", "pushd")
 )  # fmt: skip
 _LOOKING_GIT = frozenset(
-    ("add", "blame", "branch", "cat-file", "check-ignore", "config", "describe", "diff", "for-each-ref", "format-patch", "grep",
-     "init", "log", "ls-files", "ls-remote", "ls-tree", "mv", "notes", "reflog", "remote", "rev-list", "rev-parse", "rm", "show",
-     "shortlog", "show-ref", "stash", "status", "tag", "var", "version", "whatchanged", "cherry", "range-diff", "restore")
+    ("add", "blame", "branch", "cat-file", "check-ignore", "config", "describe", "diff", "for-each-ref",
+     "format-patch", "grep", "init", "log", "ls-files", "ls-remote", "ls-tree", "mv", "notes", "reflog", "remote",
+     "rev-list", "rev-parse", "rm", "show", "shortlog", "show-ref", "stash", "status", "tag", "var", "version",
+     "whatchanged", "cherry", "range-diff", "restore")
 )  # fmt: skip
-_SURE = frozenset({"branch_create", "commit", "checkout", "branch_delete", "clone", "tag", "cherry_pick", "revert", "reset"})
+_SURE = frozenset(
+    {"branch_create", "commit", "checkout", "branch_delete", "clone", "tag", "cherry_pick", "revert", "reset"}
+)
 _FAILED = re.compile(
-    r"^(?:fatal|error|bash|sh|zsh)\s?:|^CONFLICT|nothing to commit|no changes added to commit|Already up to date|Already on '"
-    r"|Everything up-to-date|No local changes to save|is up to date\.$|did not match any|Updated \d+ paths? from",
+    r"^(?:fatal|error|bash|sh|zsh)\s?:|^CONFLICT|nothing to commit|no changes added to commit|Already up to date"
+    r"|Already on '|Everything up-to-date|No local changes to save|is up to date\.$|did not match any"
+    r"|Updated \d+ paths? from",
     re.MULTILINE,
 )
 
@@ -57,11 +62,13 @@ def _acting(command: Command) -> bool:
     name = command.words[0].rpartition("/")[2]
     if name == "git":
         calls = git_shell.invocations([command])
-        return bool(calls) and calls[0].verb not in _LOOKING_GIT and not intents(calls[0]) and "-" not in calls[0].verb[:1]
+        return bool(calls) and calls[0].verb not in _LOOKING_GIT | VERBS
     return name not in _LOOKING
 
 
-def settle(planned: Sequence[Planned], shown: Sequence[Act], output: str, current: str | None, *, acting: bool) -> list[Act]:
+def settle(
+    planned: Sequence[Planned], shown: Sequence[Act], output: str, current: str | None, *, acting: bool
+) -> list[Act]:
     """What happened: what the output shows, named by what was meant; and what is silent but succeeded."""
     result: list[Act] = []
     left = list(shown)
@@ -120,13 +127,21 @@ def presumed(wanted: Intent, current: str | None) -> Act:
     elif wanted.operation == "branch_delete":
         identity = ("deleted", branch or "")
     return Act(
-        wanted.operation, branch, wanted.message, source=wanted.source, identity=identity, stated=own, moves=wanted.moves
+        wanted.operation,
+        branch,
+        wanted.message,
+        source=wanted.source,
+        identity=identity,
+        stated=own,
+        moves=wanted.moves,
     )
 
 
 def _named(act: Act, wanted: Intent, current: str | None) -> Act:
     """An act as it was shown, with what only the command tells."""
-    operation = act.operation if {act.operation, wanted.operation} == {"branch_create", "checkout"} else wanted.operation
+    operation = (
+        act.operation if {act.operation, wanted.operation} == {"branch_create", "checkout"} else wanted.operation
+    )
     branch, stated = act.branch, act.stated
     if act.operation == "reset" and operation == "checkout":
         branch, stated = None, True

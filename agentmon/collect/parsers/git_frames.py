@@ -41,7 +41,7 @@ def _token() -> re.Pattern[str]:
                            | (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b ,?)
                   [\d:.,/TZ+-]{0,32} (?:[AP]M)? [\])]? ,? (?=\s|[|]) )
         | (?P<number>\d{1,6}(?=[ ]) )
-        | (?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|SUCCESS|info|debug|success)(?=[\s:|\]]))
+        | (?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SUCCESS|info|debug)(?=[\s:|\]]))
         | (?P<tag></?[a-z_]{1,30}>)
         | (?P<bracket>(?!\[[0-9a-f]{4,40}\])(?:\[[^\[\]]{1,60}\] | \([^()]{1,60}\) | <[^<>]{1,60}>)(?=[\s:]))
         | (?P<label>(?:[A-Za-z][\w.'/-]{0,40}[ ]){0,3}[A-Za-z_][\w.'/()#-]{0,60}:(?:[\w.<>-]{1,60}:){0,3}(?=\s|$)
@@ -61,8 +61,8 @@ def peel(line: str) -> Iterator[Framed]:
     lead = line[:200].lstrip()
     if lead[:1] in _BORDERS or lead[:1] == "|":
         line = line.rstrip(_BORDERS + "| \t")
-    form: list[str] = []
     at, quote = 0, ""
+    form: list[str] = []
     for _ in range(_TOKENS):
         yield Framed(_inside(line[at:], quote), "+".join(form))
         match = _token().match(line, at)
@@ -92,11 +92,19 @@ def _inside(text: str, quote: str) -> str:
     return (text if end < 0 else text[:end]).replace("\\n", "\n").replace("\\" + quote, quote)
 
 
-def boxed(line: str) -> tuple[str, int] | None:
-    """The content of a line of a drawn box with both borders, and how wide a line of it can be."""
+@dataclass(frozen=True, slots=True)
+class Boxed:
+    """The content of a line of a drawn box, and how wide such content can be."""
+
+    content: str
+    width: int
+
+
+def boxed(line: str) -> Boxed | None:
+    """A line with a border at both ends."""
     line = line.strip()
     if len(line) < 20 or line[0] not in _BORDERS or line[-1] not in _BORDERS:
         return None
-    content = line[1:-1]
-    left = len(content) - len(content.lstrip(" "))
-    return content.strip(), len(content) - max(1, min(left, 2)) * 2
+    inner = line[1:-1]
+    indent = len(inner) - len(inner.lstrip(" "))
+    return Boxed(inner.strip(), len(inner) - 2 * max(1, min(indent, 2)))

@@ -3,12 +3,18 @@
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-from agentmon.collect.parsers.git_shapes import Kind
+from agentmon.collect.parsers.git_prints import Kind
 from agentmon.events import GitActivity
 
 _RECENT = 48  # acts among which a second showing may have its first
 _IDENTITIES = 4096
-_ALIKE = ({"merge", "pull"}, {"commit", "cherry_pick", "revert"}, {"commit", "merge"}, {"rebase", "pull"}, {"fetch", "pull"})
+_ALIKE = (
+    {"merge", "pull"},
+    {"commit", "cherry_pick", "revert"},
+    {"commit", "merge"},
+    {"rebase", "pull"},
+    {"fetch", "pull"},
+)
 
 
 @dataclass(slots=True)

@@ -1,26 +1,27 @@
 """What a git invocation is meant to do: what is known from the command alone, if it succeeded."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agentmon.collect.parsers.git_shell import Invocation
 
 _VALUES = {
-    "commit": "-m --message -F --file -C -c --reuse-message --reedit-message --fixup --squash --author --date -t --template "
-    "--cleanup --trailer --pathspec-from-file",
+    "commit": "-m --message -F --file -C -c --reuse-message --reedit-message --fixup --squash --author --date -t "
+    "--template --cleanup --trailer --pathspec-from-file",
     "checkout": "--conflict --pathspec-from-file",
     "switch": "--conflict",
-    "branch": "-u --set-upstream-to --format --sort --contains --no-contains --points-at --merged --no-merged --color --column",
+    "branch": "-u --set-upstream-to --format --sort --contains --no-contains --points-at --merged --no-merged --color",
     "merge": "-m --message -F --file -s --strategy -X --strategy-option --into-name --cleanup --log",
     "pull": "-s --strategy -X --strategy-option --depth --deepen --upload-pack -j --jobs",
     "push": "-o --push-option --repo --receive-pack --exec",
     "fetch": "--depth --deepen --upload-pack -j --jobs --refmap --negotiation-tip",
-    "clone": "-b --branch -o --origin --depth --reference --template -c --config -u -j --jobs --filter --separate-git-dir",
+    "clone": "-b --branch -o --origin --depth --reference --template -c --config -u -j --jobs --filter",
     "rebase": "--onto -x --exec -s --strategy -X --strategy-option -C",
     "cherry-pick": "-m --mainline -s --strategy -X --strategy-option --cleanup",
     "revert": "-m --mainline -s --strategy -X --strategy-option --cleanup",
     "reset": "--pathspec-from-file",
-    "tag": "-m --message -F --file -u --local-user --sort --format --contains --no-contains --points-at --merged --no-merged",
+    "tag": "-m --message -F --file -u --local-user --sort --format --contains --no-contains --points-at --merged",
     "stash": "-m --message",
     "worktree": "-b -B --reason",
 }
@@ -145,14 +146,18 @@ def _branch(name: str, o: _Options) -> str | None:
 _MOVES = frozenset({"branch_create", "checkout", "reset"})
 
 
+_NO_CREATION = (
+    "-l", "--list", "-a", "--all", "-r", "--remotes", "-v", "-vv", "--show-current", "-u", "--set-upstream-to",
+    "--unset-upstream", "--edit-description", "--contains", "--no-contains", "--merged", "--no-merged", "--points-at",
+    "--format", "--sort", "-m", "-M", "--move",
+)  # fmt: skip
+
+
 def _branches(o: _Options) -> list[Intent]:
     if o.any("-d", "-D", "--delete"):
-        remote = "origin/" if False else ""
         shapes = frozenset({"branch_delete"})
-        return [Intent("branch_delete", remote + name, None, _quiet(o), shapes=shapes) for name in o.names]
-    if o.any("-l", "--list", "-a", "--all", "-r", "--remotes", "-v", "-vv", "--show-current", "-u", "--set-upstream-to",
-             "--unset-upstream", "--edit-description", "--contains", "--no-contains", "--merged", "--no-merged", "--points-at",
-             "--format", "--sort", "-m", "-M", "--move"):  # fmt: skip
+        return [Intent("branch_delete", name, None, _quiet(o), shapes=shapes) for name in o.names]
+    if o.any(*_NO_CREATION):
         return []
     if o.any("-c", "-C", "--copy"):
         return [Intent("branch_create", o.names[-1], silent=True, moves=False)] if o.names else []
@@ -187,12 +192,10 @@ def _clone(o: _Options) -> list[Intent]:
 
 
 def _rebase(o: _Options) -> list[Intent]:
-    if o.any("--skip") and o.any("--abort"):
-        return []
     return [Intent("rebase", None, silent=_quiet(o), shapes=frozenset({"rebase"}))]
 
 
-def _picked(operation: str) -> "_Maker":
+def _picked(operation: str) -> Callable[[_Options], list[Intent]]:
     def make(o: _Options) -> list[Intent]:
         if o.any("-n", "--no-commit", "--skip"):
             return []
@@ -202,8 +205,9 @@ def _picked(operation: str) -> "_Maker":
 
 
 def _reset(o: _Options) -> list[Intent]:
-    hard = o.any("--hard", "--soft", "--mixed", "--merge", "--keep")
-    if o.paths or len(o.names) > 1 or (o.names and not hard and not re.match(r"HEAD|ORIG_HEAD|[0-9a-f]{7,40}$|.{0,200}[~^]", o.names[0])):
+    moves = o.any("--hard", "--soft", "--mixed", "--merge", "--keep")
+    commit = re.compile(r"HEAD|ORIG_HEAD|[0-9a-f]{7,40}$|.{0,200}[~^]")
+    if o.paths or len(o.names) > 1 or (o.names and not moves and not commit.match(o.names[0])):
         return []
     silent = _quiet(o) or o.any("--soft") or not o.any("--hard")
     return [Intent("reset", silent=silent, shapes=frozenset({"reset"}))]
@@ -221,7 +225,9 @@ def _stash(o: _Options) -> list[Intent]:
 def _tag(o: _Options) -> list[Intent]:
     if o.any("-d", "--delete"):
         return [Intent("tag", message=name, shapes=frozenset({"tag"})) for name in o.names]
-    listing = o.any("-l", "--list", "-n", "-v", "--verify", "--contains", "--no-contains", "--merged", "--no-merged", "--sort")
+    listing = o.any(
+        "-l", "--list", "-n", "-v", "--verify", "--contains", "--no-contains", "--merged", "--no-merged", "--sort"
+    )
     if not o.names or listing or o.any("--points-at", "--format"):
         return []
     return [Intent("tag", None, o.names[0], silent=True, shapes=frozenset({"tag"}))]
@@ -234,11 +240,10 @@ def _worktree(o: _Options) -> list[Intent]:
     return [Intent("branch_create", name, None, _quiet(o), moves=False, shapes=frozenset({"branch_create"}))]
 
 
-from collections.abc import Callable  # noqa: E402
-
 _Maker = Callable[[_Options], list[Intent]]
 _MAKERS: dict[str, _Maker] = {
     "commit": _commit, "checkout": _checkout, "switch": _switch, "branch": _branches, "merge": _merge, "pull": _pull,
     "push": _push, "fetch": _fetch, "clone": _clone, "rebase": _rebase, "cherry-pick": _picked("cherry_pick"),
     "revert": _picked("revert"), "reset": _reset, "stash": _stash, "tag": _tag, "worktree": _worktree,
 }  # fmt: skip
+VERBS = frozenset(_MAKERS)

@@ -32,44 +32,46 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "Switched to branch '%s'", "Преминахте към клона „%s“", "S'ha canviat a la branca «%s»",
         "Zu Branch '%s' gewechselt", "Αλλαγή στον κλάδο '%s'", "Cambiado a rama '%s'",
         "Basculement sur la branche '%s'", "Ganti ke cabang '%s'", "Si è passati al branch '%s'",
-        "'%s' 브랜치로 전환합니다", "Przełączono na gałąź „%s”", "Trocou para o ramo '%s'", "Переключились на ветку «%s»",
-        'Växlade till grenen "%s"', "'%s' dalına geçildi.", "Đã chuyển đến nhánh “%s”", "切换到分支 '%s'", "切換到分支 '%s'",
+        "'%s' 브랜치로 전환합니다", "Przełączono na gałąź „%s”", "Trocou para o ramo '%s'",
+        "Переключились на ветку «%s»", 'Växlade till grenen "%s"', "'%s' dalına geçildi.", "Đã chuyển đến nhánh “%s”",
+        "切换到分支 '%s'", "切換到分支 '%s'",
     ),
     "previous_head": (
         "Previous HEAD position was %s", "Преди това „HEAD“ сочеше към %s", "La posició de HEAD anterior era %s",
         "Vorherige Position von HEAD war %s", "Η προηγούμενη θέση του HEAD ήταν %s",
         "La posición previa de HEAD era %s", "La position précédente de HEAD était sur %s",
         "Posisi HEAD sebelumnya adalah %s", "La precedente posizione di HEAD era %s", "이전 HEAD 위치는 %s",
-        "Poprzednim wskazaniem HEAD było %s", "A posição anterior de HEAD era %s",
-        "Предыдущая позиция HEAD была %s", "Tidigare position för HEAD var %s", "Önceki HEAD konumu şuydu: %s",
-        "Vị trí trước kia của HEAD là %s", "之前的 HEAD 位置是 %s",
+        "Poprzednim wskazaniem HEAD było %s", "A posição anterior de HEAD era %s", "Предыдущая позиция HEAD была %s",
+        "Tidigare position för HEAD var %s", "Önceki HEAD konumu şuydu: %s", "Vị trí trước kia của HEAD là %s",
+        "之前的 HEAD 位置是 %s",
     ),
     "now_at": (
-        "HEAD is now at %s", "Указателят „HEAD“ в момента сочи към %s", "HEAD ara és a %s",
-        "HEAD ist jetzt bei %s", "Το HEAD βρίσκεται τώρα στο %s", "HEAD está ahora en %s",
-        "HEAD est maintenant sur %s", "HEAD sekarang berada di %s", "HEAD si trova ora a %s", "HEAD의 현재 위치는 %s",
-        "HEAD wskazuje teraz na %s", "HEAD está agora em %s", "HEAD сейчас на %s", "HEAD är nu på %s",
-        "HEAD konumu: %s", "HEAD hiện giờ tại %s", "HEAD 目前位于 %s", "HEAD 目前位於 %s",
-        "Указателят „HEAD“ сочи към „%s“", "Το HEAD τώρα βρίσκεται στο %s", "HEAD est maintenant à %s",
-        "HEAD sekarang pada %s", "HEAD ora si trova a %s", "HEAD의 현재 위치는 %s입니다", "HEAD wskazuje teraz %s",
-        "Указатель HEAD сейчас на коммите %s", "HEAD şimdi şurada: %s", "HEAD 现在位于 %s", "HEAD 現在位於 %s",
+        "HEAD is now at %s", "Указателят „HEAD“ в момента сочи към %s", "HEAD ara és a %s", "HEAD ist jetzt bei %s",
+        "Το HEAD βρίσκεται τώρα στο %s", "HEAD está ahora en %s", "HEAD est maintenant sur %s",
+        "HEAD sekarang berada di %s", "HEAD si trova ora a %s", "HEAD의 현재 위치는 %s", "HEAD wskazuje teraz na %s",
+        "HEAD está agora em %s", "HEAD сейчас на %s", "HEAD är nu på %s", "HEAD konumu: %s", "HEAD hiện giờ tại %s",
+        "HEAD 目前位于 %s", "HEAD 目前位於 %s", "Указателят „HEAD“ сочи към „%s“", "Το HEAD τώρα βρίσκεται στο %s",
+        "HEAD est maintenant à %s", "HEAD sekarang pada %s", "HEAD ora si trova a %s", "HEAD의 현재 위치는 %s입니다",
+        "HEAD wskazuje teraz %s", "Указатель HEAD сейчас на коммите %s", "HEAD şimdi şurada: %s", "HEAD 现在位于 %s",
+        "HEAD 現在位於 %s",
     ),
     "detaching": (
         "Note: switching to '%s'.", "Бележка: преминаване към „%s“.", "Avís: s'està canviant a «%s».",
         "Hinweis: Wechsle zu '%s'.", "Nota: cambiando a '%s'.", "Note : basculement sur '%s'.",
         "Catatan: berganti ke '%s'.", "Nota: eseguo il checkout di '%s'.", "Uwaga: przełączanie na „%s”.",
         "Nota: trocando para '%s'.", "Примечание: переключение на «%s».", 'Observera: checkar ut "%s".',
-        "Not: Şuraya geçiliyor: '%s'.", "Chú ý: đang chuyển sang “%s”.", "注意：正在切换到 '%s'。", "註：切換至 “%s”。",
+        "Not: Şuraya geçiliyor: '%s'.", "Chú ý: đang chuyển sang “%s”.", "注意：正在切换到 '%s'。",
+        "註：切換至 “%s”。",
     ),
     "squashed": (
         "Squash commit -- not updating HEAD", "Вкарано подаване — указателят „HEAD“ няма да бъде обновен",
         "Comissió «squash» -- no s'està actualitzant HEAD", "Squash Commit -- HEAD wird nicht aktualisiert",
         "Commit de aplastamiento -- no actualizando HEAD", "Validation compressée -- HEAD non mise à jour",
-        "Lumat komit -- tak perbarui HEAD", "Commit di squash -- non aggiorno HEAD", "커밋 합치기 -- HEAD를 업데이트하지 않습니다",
-        "Spłaszczony zapis — nie aktualizowanie HEAD", "Esmagar memória -- deixando HEAD por atualizar",
-        "Уплотнение коммита — не обновляя HEAD", "Tillplattningsincheckning -- uppdaterar inte HEAD",
-        "Tıkıştırma işlemesi -- HEAD güncellenmiyor", "Squash commit -- không cập nhật HEAD", "挤压提交 -- 未更新 HEAD",
-        "壓縮提交 -- 未更新 HEAD",
+        "Lumat komit -- tak perbarui HEAD", "Commit di squash -- non aggiorno HEAD",
+        "커밋 합치기 -- HEAD를 업데이트하지 않습니다", "Spłaszczony zapis — nie aktualizowanie HEAD",
+        "Esmagar memória -- deixando HEAD por atualizar", "Уплотнение коммита — не обновляя HEAD",
+        "Tillplattningsincheckning -- uppdaterar inte HEAD", "Tıkıştırma işlemesi -- HEAD güncellenmiyor",
+        "Squash commit -- không cập nhật HEAD", "挤压提交 -- 未更新 HEAD", "壓縮提交 -- 未更新 HEAD",
     ),
     "stopped": (
         "Automatic merge went well; stopped before committing as requested",
@@ -86,8 +88,8 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "Автоматическое слияние прошло успешно; как и запрашивали, остановлено перед выполнением коммита",
         "Automatisk sammanslagning lyckades; stoppar före incheckning som önskat",
         "Otomatik birleştirme iyi geçti; istendiği üzere gönderme öncesinde durdu.",
-        "Hòa trộn tự động đã trở nên tốt; bị dừng trước khi việc chuyển giao được yêu cầu", "自动合并进展顺利，按要求在提交前停止",
-        "自動合併進展順利，按要求在提交前停止",
+        "Hòa trộn tự động đã trở nên tốt; bị dừng trước khi việc chuyển giao được yêu cầu",
+        "自动合并进展顺利，按要求在提交前停止", "自動合併進展順利，按要求在提交前停止",
     ),
     "merge_failed": (
         "Automatic merge failed; fix conflicts and then commit the result.",
@@ -104,14 +106,14 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "Сбой автоматического слияния; исправьте конфликты, затем зафиксируйте результат.",
         "Kunde inte slå ihop automatiskt; fixa konflikter och checka in resultatet.",
         "Otomatik birleştirme başarısız; çakışmaları çözün ve sonucu işleyin.",
-        "Việc tự động hòa trộn gặp lỗi; hãy sửa các xung đột sau đó chuyển giao kết quả.", "自动合并失败，修正冲突然后提交修正的结果。",
-        "自動合併失敗，修正衝突然後提交修正的結果。",
+        "Việc tự động hòa trộn gặp lỗi; hãy sửa các xung đột sau đó chuyển giao kết quả.",
+        "自动合并失败，修正冲突然后提交修正的结果。", "自動合併失敗，修正衝突然後提交修正的結果。",
     ),
     "up_to_date": (
         "Already up to date.", "Вече е обновено.", "Ja està al dia.", "Bereits aktuell.", "Ήδη πλήρως ενήμερο.",
         "Ya está actualizado.", "Déjà à jour.", "Sudah terbaru.", "Già aggiornato.", "이미 업데이트 상태입니다.",
-        "Już aktualne.", "Já está atualizado.", "Уже актуально.", "Redan à jour.", "Tümü güncel.",
-        "Đã cập nhật rồi.", "已经是最新的。", "已經是最新的。",
+        "Już aktualne.", "Já está atualizado.", "Уже актуально.", "Redan à jour.", "Tümü güncel.", "Đã cập nhật rồi.",
+        "已经是最新的。", "已經是最新的。",
     ),
     "branch_up_to_date": (
         "Current branch %s is up to date.", "Текущият клон „%s“ е напълно актуален.",
@@ -124,10 +126,10 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "deleted_branch": (
         "Deleted branch %s (was %s).", "Изтрит клон „%s“ (той сочеше към „%s“).",
         "S'ha suprimit la branca %s (era %s).", "Branch %s entfernt (war %s).", "Eliminada la rama %s (era %s).",
-        "Branche %s supprimée (précédemment %s).", "Cabang %s (yaitu %s) dihapus.",
-        "Branch %s eliminato (era %s).", "%s 브랜치 삭제 (과거 %s).", "Usunięto gałąź %s (wskazywała %s).",
-        "Ramo %s eliminado (era %s).", "Ветка %s удалена (была %s).", "Tog bort grenen %s (var %s).",
-        "%s dalı silindi (%s idi).", "Nhánh “%s” đã bị xóa (từng là %s)", "已删除分支 %s（曾为 %s）。", "已刪除分支 %s（曾為 %s）。",
+        "Branche %s supprimée (précédemment %s).", "Cabang %s (yaitu %s) dihapus.", "Branch %s eliminato (era %s).",
+        "%s 브랜치 삭제 (과거 %s).", "Usunięto gałąź %s (wskazywała %s).", "Ramo %s eliminado (era %s).",
+        "Ветка %s удалена (была %s).", "Tog bort grenen %s (var %s).", "%s dalı silindi (%s idi).",
+        "Nhánh “%s” đã bị xóa (từng là %s)", "已删除分支 %s（曾为 %s）。", "已刪除分支 %s（曾為 %s）。",
     ),
     "deleted_remote": (
         "Deleted remote-tracking branch %s (was %s).", "Изтрит следящ клон „%s“ (той сочеше към „%s“).",
@@ -137,16 +139,16 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "리모트 추적 '%s' 브랜치를 삭제합니다. (과거 %s)", "Usunięto gałąź śledzącą %s (wskazywała %s).",
         "Ramo de monitorização remoto %s eliminado (era %s).", "Внешняя отслеживаемая ветка %s удалена (была %s).",
         "Tog bort fjärrspårande grenen %s (var %s).", "Uzak izleme dalı %s silindi (%s idi).",
-        'Đã xóa nhánh theo dõi máy chủ "%s" (từng là %s).', "已删除远程跟踪分支 %s（曾为 %s）。", "已刪除遠端追蹤分支 %s（曾為 %s）。",
+        'Đã xóa nhánh theo dõi máy chủ "%s" (từng là %s).', "已删除远程跟踪分支 %s（曾为 %s）。",
+        "已刪除遠端追蹤分支 %s（曾為 %s）。",
     ),
     "deleted_tag": (
         "Deleted tag '%s' (was %s)", "Изтрит е етикетът „%s“ (бе „%s“)", "S'ha suprimit l'etiqueta «%s» (era %s)",
         "Tag '%s' gelöscht (war %s)", "Etiqueta '%s' eliminada (era %s)",
-        "Étiquette '%s' supprimée (elle était sur %s)", "Tag '%s' (yaitu %s) dihapus",
-        "Tag '%s' eliminato (era %s)", "'%s' 태그 삭제함 (과거 %s)", "Usunięto tag „%s” (wskazywał %s)",
-        "Apaguei etiqueta '%s' (era %s)", "Метка «%s» удалена (была %s)", 'Tog bort tagg "%s" (var %s)',
-        "'%s' etiketi silindi (%s idi)", "Thẻ đã bị xóa “%s” (từng là %s)", "已删除标签 '%s'（曾为 %s）",
-        "已刪除標籤 '%s'（曾為 %s）",
+        "Étiquette '%s' supprimée (elle était sur %s)", "Tag '%s' (yaitu %s) dihapus", "Tag '%s' eliminato (era %s)",
+        "'%s' 태그 삭제함 (과거 %s)", "Usunięto tag „%s” (wskazywał %s)", "Apaguei etiqueta '%s' (era %s)",
+        "Метка «%s» удалена (была %s)", 'Tog bort tagg "%s" (var %s)', "'%s' etiketi silindi (%s idi)",
+        "Thẻ đã bị xóa “%s” (từng là %s)", "已删除标签 '%s'（曾为 %s）", "已刪除標籤 '%s'（曾為 %s）",
     ),
     "updated_tag": (
         "Updated tag '%s' (was %s)", "Обновен етикет „%s“ (бе „%s“)", "Etiqueta «%s» actualitzada (era %s)",
@@ -180,24 +182,25 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "S'han desat el directori de treball i l'estat d'índex %s",
         "Arbeitsverzeichnis und Index-Status %s gespeichert.",
         "Directorio de trabajo y estado de índice %s guardados",
-        "Arbre de travail et état de l'index sauvegardés dans %s",
-        "Direktori kerja dan keadaan indeks %s disimpan", "Directory di lavoro e stato indice salvati: %s",
-        "Zapisano katalog roboczy i stan indeksu %s", "Pasta-trabalho e estado de cenário %s guardados",
-        "Рабочий каталог и состояние индекса сохранены %s", "Sparade arbetskatalogen och indexstatus %s",
-        "Çalışma dizini ve indeks durumu %s kaydedildi", "Đã ghi lại thư mục làm việc và trạng thái mục lục %s",
-        "保存工作目录和索引状态 %s", "儲存工作目錄和索引狀態 %s",
+        "Arbre de travail et état de l'index sauvegardés dans %s", "Direktori kerja dan keadaan indeks %s disimpan",
+        "Directory di lavoro e stato indice salvati: %s", "Zapisano katalog roboczy i stan indeksu %s",
+        "Pasta-trabalho e estado de cenário %s guardados", "Рабочий каталог и состояние индекса сохранены %s",
+        "Sparade arbetskatalogen och indexstatus %s", "Çalışma dizini ve indeks durumu %s kaydedildi",
+        "Đã ghi lại thư mục làm việc và trạng thái mục lục %s", "保存工作目录和索引状态 %s",
+        "儲存工作目錄和索引狀態 %s",
     ),
     "dropped": (
         "Dropped %s (%s)", "Изтрито: „%s“ (%s)", "Descartada %s (%s)", "%s (%s) gelöscht", "Descartado %s (%s)",
         "%s supprimé (%s)", "%s (%s) dijatuhkan", "Ho scartato %s (%s)", "Porzucono %s (%s)", "Descartei %s (%s)",
-        "Отброшено %s (%s)", "Kastade %s (%s)", "%s bırakıldı (%s)", "Đã xóa %s (%s)", "丢弃了 %s（%s）", "捨棄了 %s（%s）",
+        "Отброшено %s (%s)", "Kastade %s (%s)", "%s bırakıldı (%s)", "Đã xóa %s (%s)", "丢弃了 %s（%s）",
+        "捨棄了 %s（%s）",
     ),
     "cloning": (
         "Cloning into '%s'...", "Клониране и създаване на хранилище в „%s“…", "S'està clonant a «%s»...",
-        "Klone nach '%s'...", "Γίνεται κλωνοποίηση μέσα στο '%s'...", "Clonando en '%s'...",
-        "Clonage dans '%s'...", "Kloning ke '%s'...", "Clone in '%s' in corso...", "'%s'에 복제합니다...",
-        "Klonowanie do „%s”...", "Clonando para '%s'...", "Клонирование в «%s»...", 'Klonar till "%s"...',
-        "Klonlama konumu: '%s'...", "Đang nhân bản thành “%s”…", "正克隆到 '%s'...", "正複製到 '%s'...",
+        "Klone nach '%s'...", "Γίνεται κλωνοποίηση μέσα στο '%s'...", "Clonando en '%s'...", "Clonage dans '%s'...",
+        "Kloning ke '%s'...", "Clone in '%s' in corso...", "'%s'에 복제합니다...", "Klonowanie do „%s”...",
+        "Clonando para '%s'...", "Клонирование в «%s»...", 'Klonar till "%s"...', "Klonlama konumu: '%s'...",
+        "Đang nhân bản thành “%s”…", "正克隆到 '%s'...", "正複製到 '%s'...",
     ),
     "cloning_bare": (
         "Cloning into bare repository '%s'...", "Клониране и създаване на голо хранилище в „%s“…",
@@ -211,8 +214,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "複製到純版本庫 '%s'...",
     ),
     "submodule": (
-        "Submodule '%s' (%s) registered for path '%s'",
-        "Регистриран е подмодул „%s“ (%s) за пътя към подмодул „%s“",
+        "Submodule '%s' (%s) registered for path '%s'", "Регистриран е подмодул „%s“ (%s) за пътя към подмодул „%s“",
         "S'ha registrat el submòdul «%s» (%s) per al camí «%s»",
         "Submodul '%s' (%s) für Pfad '%s' in die Konfiguration eingetragen.",
         "Submódulo '%s' (%s) registrado para ruta '%s'", "Sous-module '%s' (%s) enregistré pour le chemin '%s'",
@@ -224,8 +226,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     ),
     "unstaged": (
         "Unstaged changes after reset:", "Промѐни извън индекса след зануляването:",
-        "Canvis «unstaged» després del restabliment:",
-        "Nicht zum Commit vorgemerkte Änderungen nach Zurücksetzung:",
+        "Canvis «unstaged» després del restabliment:", "Nicht zum Commit vorgemerkte Änderungen nach Zurücksetzung:",
         "Μη προετοιμασμένες αλλαγές μετά την επαναφορά:", "Cambios fuera del área de stage tras el reset:",
         "Modifications non indexées après reset :", "Perubahan tak tergelar setelah setel ulang:",
         "Modifiche non nell'area di staging dopo il reset:", "리셋 뒤에 스테이징하지 않은 변경 사항:",
@@ -247,8 +248,7 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "worktree": (
         "Preparing worktree (checking out '%s')", "Приготвяне на работното дърво (изтегляне на „%s“)",
         "S'està preparant l'arbre de treball (s'està agafant «%s»)",
-        "Bereite Arbeitsverzeichnis vor (checke '%s' aus)",
-        "Preparando árbol de trabajo (haciendo checkout a '%s')",
+        "Bereite Arbeitsverzeichnis vor (checke '%s' aus)", "Preparando árbol de trabajo (haciendo checkout a '%s')",
         "Préparation de l'arbre de travail (extraction de '%s')", "Menyiapkan pohon kerja (men-checkout '%s')",
         "Preparazione dell'albero di lavoro in corso (checkout di '%s')", "작업 트리 준비 중 ('%s' 가져오는 중)",
         "Przygotowywanie drzewa roboczego (wybieranie „%s”)", "Preparando árvore-trabalho (observando '%s')",
@@ -264,15 +264,14 @@ TEMPLATES: Mapping[str, tuple[str, ...]] = {
         "錯誤: %s",
     ),
     "from_url": (
-        "From %s", "От %s", "De %s", "Von %s", "Από το %s", "Desde %s", "Depuis %s", "Dari %s", "Da %s",
-        "%s URL에서", "Z %s", "Из %s", "Från %s", "Şu konumdan: %s", "Từ %s", "来自 %s", "來自 %s",
+        "From %s", "От %s", "De %s", "Von %s", "Από το %s", "Desde %s", "Depuis %s", "Dari %s", "Da %s", "%s URL에서",
+        "Z %s", "Из %s", "Från %s", "Şu konumdan: %s", "Từ %s", "来自 %s", "來自 %s",
     ),
 }  # fmt: skip
 
 _BLANK = 400  # characters that one blank may take: paths and URLs
-_NOT_NEEDLES = frozenset(
-    {"fatal", "error", "from_url", "branch_up_to_date", "dropped", "stopped"}
-)
+_NEEDLE = 14  # bytes: enough to be rare, and few states for the scan
+_NOT_NEEDLES = frozenset({"fatal", "error", "from_url", "branch_up_to_date", "dropped", "stopped"})
 
 
 def read(text: str) -> tuple[str, tuple[str, ...]] | None:
@@ -287,13 +286,13 @@ def read(text: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def needles() -> Iterator[str]:
-    """Of every message that begins something: its longest literal piece."""
+    """Of every message that begins something: the beginning of its longest literal piece."""
     for name, templates in TEMPLATES.items():
         if name not in _NOT_NEEDLES:
             for template in templates:
                 piece = max(template.split("%s"), key=len).strip(" '\"")
                 if len(piece) > 5 or not piece.isascii():
-                    yield piece
+                    yield piece.encode()[:_NEEDLE].decode("utf-8", "ignore")
 
 
 @cache

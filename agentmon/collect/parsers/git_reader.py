@@ -1,16 +1,12 @@
 """GitReader: lines of text and recorded commands -> what happened in git, each act once."""
 
-import re
-from functools import cache
-
 from agentmon.collect.framer import Framer
-from agentmon.collect.parsers import git_blocks, git_calls, git_frames, git_shapes
+from agentmon.collect.parsers import git_blocks, git_frames, git_shapes
 from agentmon.collect.parsers.git_blocks import Block, Take
-from agentmon.collect.parsers.git_calls import Planned
-from agentmon.collect.parsers.git_echo import Echo
 from agentmon.collect.parsers.git_frames import Framed
 from agentmon.collect.parsers.git_history import Act, History
-from agentmon.collect.parsers.git_shapes import Kind, Shape
+from agentmon.collect.parsers.git_prints import Kind, Shape
+from agentmon.collect.parsers.git_stream import Showing, StreamState
 from agentmon.events import Finding
 
 _LONGEST = 8192  # of a line: git's own are shorter; what is behind is a blob
@@ -22,37 +18,8 @@ _REBASE_HINTS = ('"git rebase --continue"', '"git rebase --skip"')
 class _Held:
     """An act that later lines, of any stream, may take back."""
 
-    def __init__(self, act: Act, showing: "_Showing", lines: int) -> None:
+    def __init__(self, act: Act, showing: Showing, lines: int) -> None:
         self.act, self.showing, self.lines = act, showing, lines
-
-
-class _Showing:
-    """Where an act was shown: by whom, with what around it, on which stream."""
-
-    def __init__(self, kind: Kind, form: str, stream: str, bare: bool) -> None:
-        self.kind, self.form, self.stream, self.bare = kind, form, stream, bare
-
-
-class _Stream:
-    """What the lines of one stream have said so far."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.block: Block | None = None
-        self.showing: _Showing | None = None
-        self.doubted: tuple[Act, _Showing] | None = None  # a commit without a diffstat, maybe the print of a hook
-        self.echo = Echo()
-        self.plan: list[Planned] = []  # what the last command that succeeded has done, as far as it is not told yet
-        self.box = ""
-        self.hunk = (0, 0)
-        self.log = False
-        self.range: tuple[str, str] | None = None
-        self.detaching = False
-        self.submodules = False
-
-    @property
-    def attentive(self) -> bool:
-        return bool(self.block or self.box or self.doubted or self.log or self.echo.open or any(self.hunk))
 
 
 class GitReader:
@@ -63,18 +30,19 @@ class GitReader:
 
     def __init__(self) -> None:
         self._history = History()
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, StreamState] = {}
         self._held: list[_Held] = []
         self._rebasing = False
         self._rebased: tuple[str, int] | None = None  # the stream that said so, and for how many lines it matters
-        self._merging: tuple[str, str, int] | None = None  # how a merge went, on which stream, for how many lines it matters
+        self._merging: tuple[str, str, int] | None = None  # how a merge went, its stream, and for how many lines
         self._worktree = 0  # for how many lines a new worktree's HEAD may be told
         self._acts: list[Act] | None = None
 
     @property
     def attentive(self) -> bool:
         """Whether every line matters for now."""
-        return bool(self._held) or any(s.attentive for s in self._streams.values())
+        waiting = self._held or self._worktree or self._rebased or self._merging
+        return bool(waiting) or any(s.attentive for s in self._streams.values())
 
     @property
     def branch(self) -> str | None:
@@ -85,10 +53,10 @@ class GitReader:
         """Read one line of `stream`."""
         state = self._streams.get(stream)
         if state is None:
-            state = self._streams[stream] = _Stream(stream)
+            state = self._streams[stream] = StreamState(stream)
         found: list[Finding] = []
         if not text.startswith(("{", "[{")):  # records are for `command`
-            for whole in _unwrapped(state, text[:_LONGEST]):
+            for whole in state.unwrapped(text[:_LONGEST]):
                 found += self._read(whole, state, "git")
         found += self._age()
         return found
@@ -97,9 +65,8 @@ class GitReader:
         """The end of all streams."""
         found: list[Finding] = []
         for state in self._streams.values():
-            if state.box:
-                text, state.box = state.box, ""
-                found += self._read(text, state, "git")
+            if rest := state.rest():
+                found += self._read(rest, state, "git")
             found += self._end_block(state)
             found += self._undoubt(state)
         return found + self._release()
@@ -112,6 +79,8 @@ class GitReader:
         (then only what the output shows counts). A command that git carries out in silence (`-q`, `git branch X`) is
         known from command and status alone.
         """
+        from agentmon.collect.parsers import git_calls  # not every run has records
+
         planned, acting = git_calls.plan(command, exit_code) if command is not None else ([], True)
         if command is not None and not planned and not acting:
             return []
@@ -141,8 +110,8 @@ class GitReader:
 
     # -- one line
 
-    def _read(self, text: str, state: _Stream, kind: Kind) -> list[Finding]:
-        if _in_listing(state, text):
+    def _read(self, text: str, state: StreamState, kind: Kind) -> list[Finding]:
+        if state.in_listing(text):
             return []
         framed, shape = _shape(text)
         block = state.block
@@ -160,14 +129,16 @@ class GitReader:
         if shape is None or framed is None:
             self._notice(text, state)
             return found
-        showing = _Showing(shape.kind if kind == "git" else kind, framed.form, state.name, framed.bare)
+        showing = Showing(shape.kind if kind == "git" else kind, framed.form, state.name, framed.bare)
         found += self._meet(shape, showing, state)
         for more in framed.text.split("\n")[1:]:  # a quoted text with several lines
             found += self._read(more, state, kind)
         return found
 
-    def _silent(self, state: _Stream) -> list[Finding]:
+    def _silent(self, state: StreamState) -> list[Finding]:
         """What the last command did in silence before the next act that it shows."""
+        from agentmon.collect.parsers import git_calls
+
         found: list[Finding] = []
         while state.plan and state.plan[0].intent.silent:
             one = state.plan.pop(0)
@@ -175,21 +146,28 @@ class GitReader:
                 found += self._record(git_calls.presumed(one.intent, self.branch))
         return found
 
-    def _notice(self, text: str, state: _Stream) -> None:
+    def _notice(self, text: str, state: StreamState) -> None:
         """What is no act but tells about the next one."""
         if moved := git_shapes.moved_range(text.strip()):
             state.range = moved
         elif any(hint in text for hint in _REBASE_HINTS):
             self._rebasing = True
-        elif text.startswith(("@@ -",)):
-            state.hunk = _hunk(text)
 
-    def _meet(self, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _meet(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         fetched = state.block if isinstance(state.block, git_blocks.Refs) and state.block.operation == "fetch" else None
-        if fetched and shape.name in ("merge_made", "fast_forward", "rebased", "up_to_date", "branch_up_to_date", "rewinding"):
+        if fetched and shape.name in (
+            "merge_made",
+            "fast_forward",
+            "rebased",
+            "up_to_date",
+            "branch_up_to_date",
+            "rewinding",
+        ):
             state.block = None
             if shape.name in ("up_to_date", "branch_up_to_date"):
-                act = Act("pull", self.branch, stated=False, identity=("pull", *(r.summary + r.source for r in fetched.refs)))
+                act = Act(
+                    "pull", self.branch, stated=False, identity=("pull", *(r.summary + r.source for r in fetched.refs))
+                )
                 return self._tell(act, showing) if fetched.updated else []
             return self._begin("pull", shape, showing, state)
         if shape.name in ("merge_made", "fast_forward", "merge_failed", "up_to_date"):
@@ -197,7 +175,7 @@ class GitReader:
         found = self._end_block(state)
         return found + self._begin("merge", shape, showing, state)
 
-    def _begin(self, merging: str, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _begin(self, merging: str, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         """Begin an act: at once, or with a block for the lines that follow."""
         name = shape.name
         if showing.kind == "print" or shape.kind == "print":
@@ -235,7 +213,7 @@ class GitReader:
             return []
         return self._at_once(merging, shape, showing, state)
 
-    def _at_once(self, merging: str, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _at_once(self, merging: str, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         name, branch = shape.name, shape.branch
         if name in ("new_branch", "reset_branch"):
             state.detaching = False
@@ -273,12 +251,14 @@ class GitReader:
         if name == "saved":
             return self._tell(Act("stash", shape.branch, shape.message), showing)
         if name == "dropped":
-            return self._tell(Act("stash", self.branch, sha=shape.sha, stated=False, identity=("drop", shape.sha or "")), showing)
+            return self._tell(
+                Act("stash", self.branch, sha=shape.sha, stated=False, identity=("drop", shape.sha or "")), showing
+            )
         if name == "submodule":
             state.submodules = True
         return []
 
-    def _now_at(self, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _now_at(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         """`HEAD is now at …`: reset says it on stdout, checkout on stderr, each alone or after a line that tells."""
         sha = (shape.sha or "")[:7]
         if self._worktree:
@@ -293,13 +273,13 @@ class GitReader:
             self._held.append(_Held(act, showing, 6))
         return []
 
-    def _commit(self, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _commit(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         sha = (shape.sha or "")[:7]
         act = Act("commit", shape.branch, shape.message, sha=shape.sha, identity=("commit", sha))
         self._open(state, git_blocks.Commit(act, wide=len(shape.message or "") > 40), showing)
         return []
 
-    def _print(self, shape: Shape, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _print(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         """A line that the orchestrator prints itself."""
         name, branch = shape.name, shape.branch
         identity: tuple[str, ...] | None = None
@@ -314,15 +294,24 @@ class GitReader:
         stated = branch is not None
         if branch is None and name in ("commit", "merge"):
             branch = self.branch
-        act = Act(name, branch, shape.message, shape.files, sha=shape.sha, source=shape.source, identity=identity, stated=stated)
+        act = Act(
+            name,
+            branch,
+            shape.message,
+            shape.files,
+            sha=shape.sha,
+            source=shape.source,
+            identity=identity,
+            stated=stated,
+        )
         return self._tell(act, showing)
 
     # -- blocks
 
-    def _open(self, state: _Stream, block: Block, showing: _Showing) -> None:
+    def _open(self, state: StreamState, block: Block, showing: Showing) -> None:
         state.block, state.showing = block, showing
 
-    def _end_block(self, state: _Stream) -> list[Finding]:
+    def _end_block(self, state: StreamState) -> list[Finding]:
         block, showing = state.block, state.showing
         if block is None or showing is None:
             return []
@@ -340,7 +329,7 @@ class GitReader:
             return found
         return self._tell(block.act, showing) if block.act else []
 
-    def _is_of_pull(self, fetched: git_blocks.Refs, state: _Stream) -> bool:
+    def _is_of_pull(self, fetched: git_blocks.Refs, state: StreamState) -> bool:
         """Whether this is the half on stderr of a pull whose other half stdout has told already."""
         if any(self._is_merged(r.summary) for r in fetched.refs):
             return True
@@ -352,7 +341,7 @@ class GitReader:
         first, dots, second = summary.partition("..")
         return bool(dots) and self._history.knows(("range", first[:7], second[:7]))
 
-    def _end_commit(self, act: Act, summed: bool, showing: _Showing, state: _Stream) -> list[Finding]:
+    def _end_commit(self, act: Act, summed: bool, showing: Showing, state: StreamState) -> list[Finding]:
         doubted, state.doubted = state.doubted, None
         found: list[Finding] = []
         if doubted and not (summed and doubted[0].branch == act.branch and doubted[1].form == showing.form):
@@ -365,11 +354,11 @@ class GitReader:
             return found
         return found + self._tell_commit(act, showing)
 
-    def _undoubt(self, state: _Stream) -> list[Finding]:
+    def _undoubt(self, state: StreamState) -> list[Finding]:
         doubted, state.doubted = state.doubted, None
         return self._tell_commit(*doubted) if doubted else []
 
-    def _tell_commit(self, act: Act, showing: _Showing) -> list[Finding]:
+    def _tell_commit(self, act: Act, showing: Showing) -> list[Finding]:
         if act.branch is not None:
             self._rebasing = False
             return self._tell(act, showing)
@@ -380,16 +369,16 @@ class GitReader:
 
     # -- telling
 
-    def _tell(self, act: Act, showing: _Showing) -> list[Finding]:
+    def _tell(self, act: Act, showing: Showing) -> list[Finding]:
         found = [] if act.operation in ("rebase",) else self._release()
         found += self._admit(act, showing)
         state = self._streams.get(showing.stream)
-        if state and state.plan and git_calls.fits(act, state.plan[0].intent):
+        if state and state.plan and act.operation in state.plan[0].intent.shapes:
             state.plan.pop(0)
             found += self._silent(state)
         return found
 
-    def _admit(self, act: Act, showing: _Showing) -> list[Finding]:
+    def _admit(self, act: Act, showing: Showing) -> list[Finding]:
         if not self._history.admit(act, showing.kind, showing.form, showing.stream):
             return []
         if self._acts is not None:
@@ -444,55 +433,3 @@ def _shape(text: str) -> tuple[Framed | None, Shape | None]:
         if framed.bare and (ref := git_shapes.ref(first)) and (ref.target == "FETCH_HEAD" or "/" in (ref.target or "")):
             return framed, Shape("refs", message=first)
     return None, None
-
-
-def _in_listing(state: _Stream, text: str) -> bool:
-    """Whether the line is content of a diff or of a log, not said by git now."""
-    old, new = state.hunk
-    if old > 0 or new > 0:
-        mark = text[:1]
-        if mark in "+- \\" or not text:
-            state.hunk = (old - (mark in " -" or not text), new - (mark in " +" or not text)) if mark != "\\" else (old, new)
-            return True
-        state.hunk = (0, 0)
-    if text.startswith("@@ -"):
-        state.hunk = _hunk(text)
-        return True
-    if text.startswith("Author: "):
-        state.log = True
-        return True
-    if state.log:
-        if not text or text.startswith(("    ", "Date:", "commit ", "Merge:", "AuthorDate:", "Commit:", "CommitDate:")):
-            return True
-        state.log = text.startswith((" ", "diff --git", "index ", "--- ", "+++ ", "new file", "deleted file", "similarity"))
-        return state.log
-    return False
-
-
-@cache
-def _hunk_header() -> re.Pattern[str]:
-    return re.compile(r"^@@ -\d{1,9}(?:,(\d{1,6}))? \+\d{1,9}(?:,(\d{1,6}))? @@")
-
-
-def _hunk(text: str) -> tuple[int, int]:
-    match = _hunk_header().match(text)
-    return (int(match[1] or 1), int(match[2] or 1)) if match else (0, 0)
-
-
-def _unwrapped(state: _Stream, text: str) -> list[str]:
-    """Lines of a drawn box, put together where its width broke them; other lines as they are."""
-    here = git_frames.boxed(text)
-    if not here:
-        before, state.box = state.box, ""
-        return [before, text] if before else [text]
-    if state.box and (earlier := git_frames.boxed(state.box)):
-        content, width = earlier
-        word = here[0].partition(" ")[0]
-        inner = text.strip()[1:]
-        if word and len(content) + 1 + len(word) > width - 1 and len(state.box) < 1200 and not inner.startswith("   "):
-            border = state.box.strip()[0]
-            state.box = f"{border}  {content} {here[0]}" + " " * max(0, width - len(here[0]) - len(content)) + f" {border}"
-            return []
-    before, state.box = state.box, text
-    return [before] if before else []
-

@@ -1,98 +1,13 @@
-"""The shapes of git's lines, and of the lines that orchestrators print themselves, one line at a time."""
+"""The shapes of git's own lines, one line at a time."""
 
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
-from agentmon.collect.parsers import git_messages
-from agentmon.collect.parsers.patterns import Pattern
+from agentmon.collect.parsers import git_messages, git_prints
+from agentmon.collect.parsers.git_prints import Shape
 
-Kind = Literal["git", "print", "record"]
-
-_REF = r"[^\s~^:?*\[\\{}$<>\"'`|,;()]{1,200}"
-_BRANCH = rf"(?P<q>['\"]?)(?P<branch>{_REF})(?P=q)"
-_END = r"(?:\s{1,8}\(?(?:successfully|done|ok)\)?)?(?:\s{0,4}[^\w\s.'\"`(\[]{1,8}|\.{2,3})?(?:\s{1,40}\w{1,30}=\S{1,80}){0,6}\s*$"
-_FROM = r"(?:\s(?:from|off|based on)\s(?:branch\s)?['\"]?\S{1,200})?"
-_FILES = r"(?P<files>\d{1,7}) (?:files?|changes?)(?: changed)?"
-
-
-def _announced(name: str, operation: str, regex: str, *needles: str) -> Pattern:
-    return Pattern(name, "git", rf"^(?:{regex}){_END}", needles, operation=operation)
-
-
-PRINTS = (
-    _announced(
-        "branch created", "branch_create",
-        rf"(?:Creat(?:ing|ed)|Create)(?: (?:a|the))?(?: new)?(?: git)?(?: feature)? branch(?: (?:named|called))?(?P<colon>:)? {_BRANCH}{_FROM}"
-        rf"|(?:New )?[Bb]ranch created(?P<colon2>:) (?P<q2>['\"]?)(?P<branch2>{_REF})(?P=q2)",
-        "Creating branch", "Created branch", "Create branch", "Creating new branch", "Created new branch", "Creating a ",
-        "Created a new branch", "Creating git branch", "Created git branch", "Creating feature branch",
-        "Created feature branch", "ranch created: ", "Creating the branch", "Created the branch",
-    ),
-    _announced(
-        "branch switched", "checkout",
-        rf"(?:Switch(?:ing|ed)(?: back)? to|Check(?:ing|ed) out|Changed to)(?: existing| the| git)? branch(?P<colon>:)? {_BRANCH}",
-        "Switched to branch", "Switching to branch", "Switched back to branch", "Switching back to branch",
-        "Checked out branch", "Checking out branch", "Changed to branch", "Switched to existing", "Checking out existing",
-    ),
-    _announced(
-        "committed", "commit",
-        rf"(?:Committed|Committing)(?: changes)?:? {_FILES}(?: (?:to|on)(?: branch)?:? {_BRANCH})?(?:: (?P<message>\S.{{0,400}}))?"
-        rf"|Changes committed: (?:{_FILES.replace('files>', 'files2>')}|(?P<message2>\S.{{0,400}}))"
-        r"|Committed(?: changes)?(?: with message)?(?:: |\s(?='))(?P<message3>['\"]?\S.{0,400})"
-        r"|(?:Created commit|Committed|Commit(?: created)?):? (?P<sha>[0-9a-f]{7,40})(?::| -)? (?P<message4>\S.{0,400})",
-        "Committed ", "Committed: ", "Committing ", "hanges committed: ", "Commit ", "Created commit ", "Commit: ",
-    ),
-    _announced(
-        "merged", "merge",
-        rf"Merg(?:ing|ed)(?: branch)?(?P<colon>:)? {_BRANCH}(?: (?:in)?to(?: branch)?:? ['\"]?(?P<into>{_REF}?)['\"]?)?",
-        "Merged ", "Merging ", "Merged: ", "Merging: ",
-    ),
-    _announced(
-        "pushed", "push",
-        rf"Push(?:ing|ed)(?: changes)?(?: to)?(?: remote)?(?: branch)?(?P<colon>:)? {_BRANCH}(?: to (?:remote )?['\"]?(?P<into>{_REF}?)['\"]?)?",
-        "Pushed ", "Pushing ", "Pushed: ", "Pushing: ",
-    ),
-    _announced(
-        "branch deleted", "branch_delete",
-        rf"(?:Delet(?:ing|ed)|Remov(?:ing|ed))(?: (?:local|remote|git|feature))? branch(?P<colon>:)? {_BRANCH}",
-        "Deleted branch", "Deleting branch", "Removed branch", "Removing branch", "ed local branch", "ed feature branch",
-    ),
-    _announced(
-        "cloned", "clone",
-        r"Clon(?:ing|ed)(?: git)? repo(?:sitory)?: ['\"]?(?P<repo>\S{1,300})(?: (?:in)?to \S{1,300})?",
-        "Cloning repo", "Cloned repo", "Cloning git repo", "Cloned git repo",
-    ),
-    _announced(
-        "rebased", "rebase",
-        rf"Rebas(?:ing|ed)(?: branch)?(?P<colon>:)? {_BRANCH} onto ['\"]?(?P<into>{_REF}?)['\"]?",
-        "Rebased ", "Rebasing branch", "Rebasing: ",
-    ),
-    _announced(
-        "tagged", "tag",
-        rf"(?:Creat(?:ing|ed)(?: git)? tag|Tagged(?: release)?): ['\"]?(?P<tag>{_REF}?)['\"]?",
-        "Creating tag: ", "Created tag: ", "Created git tag", "Creating git tag", "Tagged: ", "Tagged release: ",
-    ),
-)  # fmt: skip
-_NO_NAMES = frozenset(
-    ["successfully", "locally", "protection", "first", "now", "failed", "here", "done", "ok", "already", "exists", "for", "from", "and", "in", "on", "to", "the", "a", "an", "of", "into", "with", "name", "naming", "error", "failure", "conflicts", "all", "your", "my", "its", "their", "this", "that", "these", "those", "it"]
-)  # fmt: skip
-_KNOWN = frozenset({"main", "master", "develop", "dev", "trunk", "staging", "production", "release", "next"})
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What one line says. name: a message of TEMPLATES, the operation of a print, or one of the words below."""
-
-    name: str
-    kind: Kind = "git"
-    branch: str | None = None
-    message: str | None = None
-    sha: str | None = None
-    files: int | None = None
-    blanks: tuple[str, ...] = ()
-    source: str | None = None
+_NAME = re.compile(git_prints.REF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +41,8 @@ class Ref:
 @cache
 def _commit() -> re.Pattern[str]:
     return re.compile(
-        r"^[\[|](?P<branch>[^\]\[\n]{1,200}?)(?P<root> ?[(（][^()\[\]（）]{1,40}[)）])?(?: |(?<=）))(?P<sha>[0-9a-f]{4,40})\] (?P<message>\S.{0,1000}|)$"
+        r"^[\[|](?P<branch>[^\]\[\n]{1,200}?)(?P<root> ?[(（][^()\[\]（）]{1,40}[)）])?(?: |(?<=）))"
+        r"(?P<sha>[0-9a-f]{4,40})\] (?P<message>\S.{0,1000}|)$"
     )
 
 
@@ -142,7 +58,7 @@ def _stat() -> re.Pattern[str]:
 def _ref() -> re.Pattern[str]:
     return re.compile(
         r"^\s{0,8}(?:(?P<flag>[+*=!t-])\s)?(?P<summary>\[[^\[\]]{1,60}\]|[0-9a-f]{4,40}\.{2,3}[0-9a-f]{4,40}|branch|tag)"
-        r"\s{1,200}(?P<source>\S{1,300}|\([a-z]{1,20}\))(?:\s{1,200}-> (?P<target>\S{1,300}))?(?: {1,4}\([^()]{1,200}\))?$"
+        r"\s{1,200}(?P<source>\S{1,300})(?:\s{1,200}-> (?P<target>\S{1,300}))?(?: {1,4}\([^()]{1,200}\))?$"
     )
 
 
@@ -205,14 +121,14 @@ def read(text: str) -> Shape | None:
         return Shape("worktree")
     if text.startswith("To ") and " " not in text[3:] and len(text) < 400:
         return Shape("to_url", blanks=(text[3:],))
-    return _read_print(text)
+    return git_prints.read(text)
 
 
 def _read_commit(match: re.Match[str]) -> Shape | None:
     name = match["branch"]
     sha = match["sha"]
     detached = " " in name or name in ("分离头指针", "分離")
-    if not detached and (not re.fullmatch(_REF, name) or name.isdigit()):
+    if not detached and (not _NAME.fullmatch(name) or name.isdigit()):
         return None
     if " " in name and "HEAD" not in name:
         return None
@@ -256,53 +172,6 @@ def _read_stash(what: str) -> Shape | None:
     return Shape("saved", branch=branch, message=None if words[0] == "WIP" else message)
 
 
-def _read_print(text: str) -> Shape | None:
-    for pattern in PRINTS:
-        if text.startswith(_firsts(pattern)) and (match := pattern.compiled.match(text)):
-            return _read_fields(pattern, match)
-    return None
-
-
-@cache
-def _firsts(pattern: Pattern) -> tuple[str, ...]:
-    """How a line of this pattern begins, for a quick look."""
-    words = {"branch_create": ("Creat", "Branch c", "New b"), "checkout": ("Switch", "Check", "Changed to")}
-    more = {
-        "commit": ("Commit", "Changes c", "Created c"),
-        "branch_delete": ("Delet", "Remov"),
-        "tag": ("Creat", "Tagged"),
-    }
-    return (words | more).get(pattern.operation or "", (pattern.needles[0][:4],))
-
-
-def _read_fields(pattern: Pattern, match: re.Match[str]) -> Shape | None:
-    fields = {name.rstrip("234"): value for name, value in match.groupdict().items() if value}
-    name = fields.get("branch", "").rstrip(".…!")
-    operation = pattern.operation or ""
-    if "branch" in fields and operation != "commit":
-        plain = not (fields.get("colon") or fields.get("q"))
-        if not name or name.lower() in _NO_NAMES or (name.isdigit() and plain):
-            return None
-        if plain and operation in ("merge", "push", "rebase") and not fields.get("into"):
-            if "branch" not in match[0][:20]:
-                return None
-        if plain and match[0].rstrip().endswith(name + "."):
-            return None  # a sentence
-    into = fields.get("into", "").rstrip(".…!") or None
-    if into and (into.lower() in _NO_NAMES or match[0].rstrip().endswith(into + ".")):
-        return None
-    source = None
-    if operation in ("merge", "rebase"):
-        source, name = name, into if operation == "merge" and into else (name if operation == "rebase" else "")
-    message = fields.get("message")
-    if message:
-        message = message.strip("'\"")
-        if not fields.get("sha") and message[:1].isdigit() and "file" in message:
-            return None
-    files = int(fields["files"]) if "files" in fields else None
-    return Shape(operation, "print", name or None, message, fields.get("sha"), files, source=source)
-
-
 def _short(name: str) -> str:
     for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):
         name = name.removeprefix(prefix)
@@ -313,10 +182,11 @@ def needles() -> frozenset[str]:
     """Substrings of which every line that begins an act holds at least one."""
     hexes = "0123456789abcdef"
     own = {
-        "Merge made by ", "Fast-forward", "Preparing worktree (", "First, rewinding head", "-> FETCH_HEAD", " -> origin/", " -> upstream/", "stash@{",
-        "To http", "To /", "To git@", "To ssh:", "To ../", "To ./", "To file:", "To git:", "To github.com", "To gitlab.", "To bitbucket.",
-        "From http", "From /", "From git@", "From ssh:", "From ../", "From ./", "From file:", "From git:",
+        "Merge made by ", "Fast-forward", "Preparing worktree (", "First, rewinding head", "stash@{",
+        "-> FETCH_HEAD", " -> origin/", " -> upstream/",
     }  # fmt: skip
+    places = ("http", "/", "git@", "ssh:", "../", "./", "file:", "git:", "github.com", "gitlab.", "bitbucket.")
+    own |= {f"{word} {place}" for word in ("To", "From") for place in places}
     commits = {f"{a}{b}] " for a in hexes for b in hexes}
-    prints = {needle for pattern in PRINTS for needle in pattern.needles}
+    prints = {needle for pattern in git_prints.PATTERNS for needle in pattern.needles}
     return frozenset(own | commits | prints | set(git_messages.needles()))

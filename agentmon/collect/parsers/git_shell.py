@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 _LONGEST = 32 * 1024
 _DEEPEST = 4
-_KEYWORDS = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "exec", "command", "builtin", "nohup"})
+_KEYWORDS = frozenset(
+    {"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time", "exec", "command", "builtin", "nohup"}
+)
 _LOOPS = frozenset({"if", "elif", "else", "while", "until", "for", "case", "then", "do"})
 _SHELLS = frozenset({"bash", "sh", "zsh", "dash", "ash", "ksh", "fish"})
 _ASSIGNMENT = re.compile(r"^[A-Za-z_]\w{0,100}\+?=")
-_GIT_WITH_VALUE = frozenset({"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env", "--super-prefix"})
+_GIT_WITH_VALUE = frozenset(
+    {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--exec-path", "--config-env", "--super-prefix"}
+)
 
 
 @dataclass(slots=True)
