@@ -84,6 +84,7 @@ class _Session:
     """
 
     tool: str | None = None
+    session_id: str | None = None
     calls: list[_Seen] = field(default_factory=list)
     by_id: dict[str, _Seen] = field(default_factory=dict)
     totals: list[_Seen] = field(default_factory=list)
@@ -106,7 +107,7 @@ class Ledger:
             process = 0
         tool = usage.tool if usage.session_id is None else None
         session = self._sessions.setdefault((usage.source, tool, usage.session_id, process), _Session())
-        session.tool = session.tool or usage.tool
+        session.tool, session.session_id = session.tool or usage.tool, usage.session_id
         if usage.scope == "session":
             _add_total(session, _Seen(agent_id, usage))
         else:
@@ -194,11 +195,12 @@ def _told_exactly(tool: str | None, exact_tools: set[str | None]) -> bool:
 
 
 def _without_repeats(printed: list[_Session], ids: set[str]) -> list[_Session]:
-    """Printed sessions without calls that an exact source has, and without prints of what a known tool totals."""
+    """Printed sessions without calls that an exact source has, and without what a known session or tool sums up to."""
     if ids:
         printed = [replace(s, calls=[c for c in s.calls if c.usage.call_id not in ids]) for s in printed]
-    totals = {_figures(_total(s)) for s in printed if s.tool is not None and s.totals}
-    return [s for s in printed if s.tool is not None or s.totals or _figures(_sum(s.calls)) not in totals]
+    known = {_figures(_total(s)) for s in printed if s.tool is not None or s.session_id is not None}
+    known.discard((None, None))
+    return [s for s in printed if s.tool or s.session_id or _figures(_total(s)) not in known]
 
 
 def _add_total(session: _Session, seen: _Seen) -> None:
