@@ -23,6 +23,8 @@ from agentmon.sessions import (
     total,
 )  # fmt: skip
 
+__all__ = ["COUNTS", "Ledger", "Sums"]
+
 _EXACT = ("sdk", "otlp")  # the first is believed where both tell of one process
 # A total goes on where a thread is resumed in another process; elsewhere every process counts from zero.
 _TOTALS_OUTLIVE_PROCESSES = frozenset({"codex"})  # 0.169.0
