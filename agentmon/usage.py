@@ -12,8 +12,10 @@ from typing import Any
 from agentmon.events import TokenUsage
 from agentmon.sessions import (
     COUNTS,
+    TOKENS,
     Seen,
     Session,
+    Share,
     Sums,
     add_total,
     figures_of,
@@ -23,7 +25,7 @@ from agentmon.sessions import (
     total,
 )  # fmt: skip
 
-__all__ = ["COUNTS", "Ledger", "Sums"]
+__all__ = ["COUNTS", "TOKENS", "Ledger", "Share", "Sums"]
 
 _EXACT = ("sdk", "otlp")  # the first is believed where both tell of one process
 # A total goes on where a thread is resumed in another process; elsewhere every process counts from zero.
