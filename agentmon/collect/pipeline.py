@@ -102,15 +102,17 @@ class Pipeline:
                 asked |= asker
                 end, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
+            agent = self._agents.current(stream)
             found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
             if found is None:
                 continue
             if begin > plain:
-                yield from self._plain(stream, state, data[plain:begin], block.time)
+                yield from self._plain(stream, state, data[plain:begin], block.time, agent)
             yield from found
             plain = done
         if plain < len(data):
-            yield from self._plain(stream, state, data[plain:] if plain else data, block.time)
+            rest = data[plain:] if plain else data
+            yield from self._plain(stream, state, rest, block.time, self._agents.current(stream))
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Where a needle's last byte is (it may be the LF), and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
@@ -129,10 +131,11 @@ class Pipeline:
             or any(p.attentive for _, p in self._parsers)
         )
 
-    def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
+    def _plain(
+        self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
+    ) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:
             return
-        agent = self._agents.current(stream)
         done = 0
         at = 0
         while at + MESSAGE_LIMIT < len(data):  # a line over the limit leaves a window without an LF
