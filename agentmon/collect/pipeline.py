@@ -4,6 +4,7 @@ One multi-pattern scan over a whole block decides which lines anybody looks at; 
 plain blocks, which cost nanoseconds a line.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from agentmon.collect.parsers import Line, Parser, levels
 from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
+_CHECKED = 48  # bytes before a needle that its check sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class Pipeline:
             needles.update(levels.NEEDLES)
             if redacted:
                 needles.update(redact.NEEDLES)
-        self._needles = BytesAhoCorasick([n.encode() for n in sorted(needles)], implementation=Implementation.DFA)
+        ordered = sorted(needles)
+        self._needles = BytesAhoCorasick([n.encode() for n in ordered], implementation=Implementation.DFA)
+        self._checks = [self._check(n) for n in ordered]
 
     def feed(self, stream: Stream, data: bytes, time: float) -> Iterator[Plain | Finding]:
         """Take bytes of one stream, read at `time` (Unix seconds)."""
@@ -75,7 +79,7 @@ class Pipeline:
             begin = done
             if not block.truncated and not self._attentive(state):
                 if hits is None:
-                    hits = (start for _, start, _ in self._needles.find_matches_as_indexes(data))
+                    hits = self._hits(data)
                 start = next((start for start in hits if start >= done), None)
                 if start is None:
                     yield from self._plain(stream, state, data[done:] if done else data, block.time)
@@ -86,6 +90,17 @@ class Pipeline:
             done = data.find(b"\n", begin) + 1
             text = data[begin : done - 1].decode("utf-8", "replace")
             yield from self._line(stream, state, Line(stream, text, block.time, block.truncated))
+
+    def _check(self, needle: str) -> re.Pattern[bytes] | None:
+        """What must match up to the end of a needle to make it a hit, if all who look for it say so."""
+        found = {getattr(p, "checks", {}).get(needle) for p in self._parsers if needle in p.needles}
+        return found.pop() if len(found) == 1 else None
+
+    def _hits(self, data: bytes) -> Iterator[int]:
+        for needle, start, end in self._needles.find_matches_as_indexes(data):
+            check = self._checks[needle]
+            if check is None or check.search(data, max(0, start - _CHECKED), end):
+                yield start
 
     def _attentive(self, state: "_StreamState") -> bool:
         return state.levels.attentive or state.masker.inside_key or any(p.attentive for p in self._parsers)
