@@ -94,7 +94,8 @@ _STARTS = {  # the patterns that a line with these four characters can match: a 
     "Crea": ("branch created", "committed", "tagged"), "Bran": ("branch created",), "New ": ("branch created",),
     "bran": ("branch created",), "Swit": ("branch switched",), "Chec": ("branch switched",),
     "Chan": ("branch switched", "committed"), "Comm": ("committed",), "Merg": ("merged",), "Push": ("pushed",),
-    "Dele": ("branch deleted",), "Remo": ("branch deleted",), "Clon": ("cloned",), "Reba": ("rebased",), "Tagg": ("tagged",),
+    "Dele": ("branch deleted",), "Remo": ("branch deleted",), "Clon": ("cloned",), "Reba": ("rebased",),
+    "Tagg": ("tagged",),
 }  # fmt: skip
 _NO_NAMES = frozenset(
     ("successfully", "locally", "protection", "first", "now", "failed", "here", "done", "ok", "already", "exists",
@@ -115,6 +116,7 @@ class Shape:
     files: int | None = None
     blanks: tuple[str, ...] = ()
     source: str | None = None
+    begun: bool = False  # told before it is done: it may fail yet
 
 
 def read(text: str) -> Shape | None:
@@ -156,4 +158,13 @@ def _read_fields(pattern: Pattern, match: re.Match[str]) -> Shape | None:
         if not fields.get("sha") and message[:1].isdigit() and "file" in message:
             return None
     files = int(fields["files"]) if "files" in fields else None
-    return Shape(operation, "print", name or None, message, fields.get("sha"), files, source=source)
+    return Shape(
+        operation,
+        "print",
+        name or None,
+        message,
+        fields.get("sha"),
+        files,
+        source=source,
+        begun=match[0].startswith("Merging"),
+    )

@@ -11,6 +11,7 @@ from agentmon.events import Finding
 
 _LONGEST = 8192  # of a line: git's own are shorter; what is behind is a blob
 _HELD = 64  # lines for which an act waits for the line that takes it back
+_BEGUN = 16  # lines in which a merge that was announced may fail
 _ON_BRANCH = ("commit", "merge", "pull", "rebase", "cherry_pick", "revert", "reset", "stash")
 _REBASE_HINTS = ('"git rebase --continue"', '"git rebase --skip"')
 
@@ -170,6 +171,8 @@ class GitReader:
                 )
                 return self._tell(act, showing) if fetched.updated else []
             return self._begin("pull", shape, showing, state)
+        if shape.name in ("merge_failed", "fatal", "error"):
+            self._held = [h for h in self._held if h.act.operation != "merge"]
         if shape.name in ("merge_made", "fast_forward", "merge_failed", "up_to_date"):
             self._merging = (shape.name, state.name, 30)
         found = self._end_block(state)
@@ -304,6 +307,9 @@ class GitReader:
             identity=identity,
             stated=stated,
         )
+        if shape.begun:
+            self._held.append(_Held(act, showing, _BEGUN))
+            return []
         return self._tell(act, showing)
 
     # -- blocks
