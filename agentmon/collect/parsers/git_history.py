@@ -82,6 +82,10 @@ class History:
         if branch != self.branch:
             self.branch, self._on = branch, None
 
+    def firmly_off(self, branch: str) -> bool:
+        """Whether the last that git said is that we are on another branch."""
+        return self._on is not None and self._on.branch == self.branch != branch
+
     def _first(self, act: Act, kind: Kind, form: str, stream: str) -> Act | None:
         if act.identity is not None and (known := self._known.get(act.identity)):
             return known

@@ -348,21 +348,21 @@ class GitReader:
         return bool(dots) and self._history.knows(("range", first[:7], second[:7]))
 
     def _end_commit(self, act: Act, summed: bool, showing: Showing, state: StreamState) -> list[Finding]:
-        doubted, state.doubted = state.doubted, None
-        found: list[Finding] = []
-        if doubted and not (summed and doubted[0].branch == act.branch and doubted[1].form == showing.form):
-            found += self._tell(*doubted)
         if not summed:
-            # On stderr git says this nowhere, and behind a label it may be anything: there only the diffstat proves it.
-            if not showing.bare or (showing.kind == "git" and state.name == "stderr"):
-                return found
-            state.doubted = (act, showing)
-            return found
+            # On stderr git says this nowhere, behind a label it may be anything, and git cannot commit on another
+            # branch than the one that it said we are on: there only the diffstat proves it.
+            elsewhere = act.branch is not None and self._history.firmly_off(act.branch)
+            if showing.bare and not elsewhere and (showing.kind != "git" or state.name != "stderr"):
+                state.doubted.append((act, showing))
+            return []
+        same = all(d[0].branch == act.branch and d[1].form == showing.form for d in state.doubted)
+        found = [] if same else self._undoubt(state)
+        state.doubted = []
         return found + self._tell_commit(act, showing)
 
     def _undoubt(self, state: StreamState) -> list[Finding]:
-        doubted, state.doubted = state.doubted, None
-        return self._tell_commit(*doubted) if doubted else []
+        doubted, state.doubted = state.doubted, []
+        return [finding for one in doubted for finding in self._tell_commit(*one)]
 
     def _tell_commit(self, act: Act, showing: Showing) -> list[Finding]:
         if act.branch is not None:
