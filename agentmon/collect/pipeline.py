@@ -4,6 +4,7 @@ One multi-pattern scan over a whole block decides which lines anybody looks at; 
 plain blocks, which cost nanoseconds a line.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ MESSAGE_LIMIT = 4096
 _WINDOW = 64 * 1024
 _LEVELS, _SECRETS, _AGENTS, _FIRST_PARSER = 1, 2, 4, 8  # bits: who asks for a needle
 _ALL = -1
+_CHECKED = 48  # bytes before a needle that its check sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Pipeline:
             for needle in needles:
                 askers[needle] = askers.get(needle, 0) | bit
         self._askers = tuple(askers.values())
+        self._checks = tuple(self._check(needle, bits) for needle, bits in askers.items())
         self._longest = max((len(needle.encode()) for needle in askers), default=0)
         self._needles = BytesAhoCorasick([n.encode() for n in askers], implementation=Implementation.DFA)
 
@@ -115,13 +118,23 @@ class Pipeline:
             yield from self._plain(stream, state, rest, block.time, self._agents.current(stream))
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Where a needle's last byte is (it may be the LF), and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
+        """Where a needle's last byte is (it may be the LF), and the bits of those who asked.
+
+        In windows, as a hit takes 100 bytes of memory.
+        """
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
-            for needle, _, end in self._needles.find_matches_as_indexes(part, overlapping=True):
-                if begin + end > at:
+            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
+                check = self._checks[needle]
+                if begin + end > at and (
+                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
+                ):
                     yield begin + end - 1, self._askers[needle]
+
+    def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
+        """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
+        return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
     def _attentive(self, state: "_StreamState") -> bool:
         return (
