@@ -11,6 +11,9 @@ from agentmon.collect.parsers.patterns import COUNT, MONEY, PREFIX, Pattern
 _N = COUNT
 _MODEL = r"[A-Za-z][\w.:/@\[\]-]{1,80}"
 
+# In front of a figure of no known tool: it is a total of what came before.
+_LEAD = r"(?P<whole>(?:[Gg]rand )?(?:[Tt]otal|[Ff]inal|[Ss]ession|[Cc]umulative|[Oo]verall)[ :]{1,2})?"
+
 
 def _count(name: str) -> str:
     return f"(?P<{name}>{_N})"
@@ -41,7 +44,7 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="smolagents-step",
         kind="tokens",
-        regex=rf"^[^A-Za-z]{{0,20}}Step \d{{1,6}}: Duration [\d.]{{1,20}} seconds ?\| Input tokens: {_IN} \| "
+        regex=rf"^[^A-Za-z]{{0,20}}Step (?P<step>\d{{1,6}}): Duration [\d.]{{1,20}} seconds ?\| Input tokens: {_IN} \| "
         rf"Output tokens: {_OUT}\]",
         needles=("| Input tokens: ",),
         scope="session",
@@ -52,7 +55,7 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="mini-swe-agent-step",
         kind="tokens",
-        regex=rf"^mini-swe-agent \(step \d{{1,6}}, {_COST}\):",
+        regex=rf"^mini-swe-agent \(step (?P<step>\d{{1,6}}), {_COST}\):",
         needles=("mini-swe-agent (step ",),
         scope="session",
         of="agent",
@@ -285,7 +288,7 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="token-usage",
         kind="tokens",
-        regex=PREFIX + rf"[Tt]oken [Uu]sage[:=]? {{0,4}}{_IN} (?:input|prompt)(?: tokens)?(?: and|,| ?/| ?\+)? "
+        regex=PREFIX + _LEAD + rf"[Tt]oken [Uu]sage[:=]? {{0,4}}{_IN} (?:input|prompt)(?: tokens)?(?: and|,| ?/| ?\+)? "
         rf"{_OUT} (?:output|completion)\b",
         needles=("oken usage", "oken Usage"),
         seen_in="orchestrators' own prints",
@@ -300,7 +303,9 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="in-and-out",
         kind="tokens",
-        regex=PREFIX + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
+        regex=PREFIX
+        + _LEAD
+        + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
         rf"(?:,| ?/| ?\+|,? and| ?\||;)? {_OUT} (?:output|completion)(?: tokens?)?+\b"
         rf"(?:(?:,| =) {_TOTAL} (?:total|tokens))?(?! (?:per|left|remaining|saved))",
         needles=(" input tokens", " prompt tokens", " input,", " prompt,", " input /", " input +", " prompt +"),
