@@ -41,7 +41,8 @@ class Pattern:
     input. needles: substrings of which every matching line holds at least one (none: every line is looked at).
     scope: `call`, or `session` for a running total of `of` (`model`: one total for each model). input_includes /
     output_includes: the parts that the printed figure already holds (`cache_read`, `cache_write`; `reasoning`).
-    estimated: the tool guesses. tool: whose print it is. seen_in: the tool and version that it was seen in.
+    estimated: the tool guesses. tool: whose print it is. seen_in: the tool and version that it was seen in, or how
+    else it is known (`no capture`).
     opens: the lines that follow are in the section of this name; within: counts in this section only. A pattern
     that only opens a section has no groups.
     """
