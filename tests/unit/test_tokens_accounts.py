@@ -32,6 +32,21 @@ def sums(text: str) -> tuple[int | None, int | None, float | None]:
             "RequestUsage(input_tokens=100, output_tokens=10)\nRequestUsage(input_tokens=250, output_tokens=25)",
             (350, 35),
         ),
+        ("".join(f"Token usage: {n} input, {n} output\n" for n in (100, 200, 300)), (600, 600)),  # calls, whatever
+        ("Usage: 10 input, 1 output\nUsage: 20 input, 2 output\nTotal: 30 input tokens, 3 output tokens", (30, 3)),
+        ("Token usage: 10 input, 1 output\nTotal token usage: 10 input, 1 output", (10, 1)),
+        (
+            "".join(
+                f"[Step {n}: Duration 1.0 seconds| Input tokens: {given} | Output tokens: {made}]\n"
+                for n, given, made in [(1, 100, 10), (1, 30, 3), (2, 70, 7), (2, 250, 25), (1, 40, 4), (3, 400, 40)]
+            ),
+            (510, 51),  # a manager of 400 and its worker, twice: 70 and 40
+        ),
+        (
+            "[Step 1: Duration 1.0 seconds| Input tokens: 10 | Output tokens: 1]\n"
+            "[Step 3: Duration 1.0 seconds| Input tokens: 40 | Output tokens: 4]",
+            (40, 4),
+        ),
         (METRICS * 2, (350, 35)),
         (
             "[Step 1: Duration 1.0 seconds| Input tokens: 100 | Output tokens: 10]\n"

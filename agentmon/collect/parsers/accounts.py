@@ -17,7 +17,7 @@ _RECENT = 2  # prints of one call that follow each other
 _OTHERS = 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Account:
     """What one tool has printed in one session: its calls, summed, and its totals (one for each part, mostly one)."""
 
@@ -28,10 +28,13 @@ class _Account:
     given: int = 0
     made: int = 0
     totals: dict[str, TokenUsage] = field(default_factory=dict)
+    exact: bool = False  # its last call was a whole object
+    step: int = 0  # the last step of its running total, where steps are counted
     itemized: bool = False  # its total came first: the calls are parts of it
 
     def add(self, usage: TokenUsage, exact: bool) -> None:
         self.calls.append((usage, exact))
+        self.exact = exact
         del self.calls[:-_KEPT]
         self.count += 1
         self.given += usage.input_tokens or 0
@@ -50,6 +53,7 @@ class Accounts:
     def __init__(self) -> None:
         self._open: dict[str | None, _Account] = {}
         self._numbers: dict[str | None, int] = {}
+        self._others: deque[_Account] = deque(maxlen=_OTHERS)  # running totals of agents whose turn it is not
         self._recent: deque[tuple[TokenUsage, bool]] = deque(maxlen=_RECENT)
 
     def all_known(self, usages: Sequence[TokenUsage]) -> bool:
@@ -58,13 +62,16 @@ class Accounts:
         return all(u.scope == "call" and any(_agree(u, call) for call in calls) for u in usages)
 
     def place(
-        self, usage: TokenUsage, *, part: str = "", certain: bool = False, exact: bool = True
+        self, usage: TokenUsage, *, part: str = "", certain: bool = False, exact: bool = True, step: int | None = None
     ) -> Iterator[TokenUsage]:
         """The usage with its tool, scope and session; nothing for what repeats figures that are known.
 
         certain: the scope is as the form of the print says. exact: whole objects, of which two that agree in every
-        figure are one call; figures that people round or make up may well agree by chance.
+        figure are one call; figures that people round or make up may well agree by chance. step: which step of an
+        agent a running total is of; several agents of one tool may take turns.
         """
+        if step is not None:
+            self._turn(usage, step)
         if usage.scope == "session":
             yield self._total(usage, part, certain)
             return
@@ -73,7 +80,7 @@ class Accounts:
                 if any(_same(usage, total) for total in account.totals.values()):
                     yield self._merged(account, usage, part)
                     return
-                if account.count > 1 and _sums(account, usage):
+                if account.count > (1 if exact or account.exact else 2) and _sums(account, usage):
                     yield self._merged(account, usage, part)
                     return
         account = self._account(usage.tool)
@@ -92,6 +99,27 @@ class Accounts:
             usage = replace(usage, call_id=f"printed-{account.number}.{account.count}")
         yield replace(usage, session_id=account.key(""))
 
+    def _turn(self, usage: TokenUsage, step: int) -> None:
+        """Open the account that this step goes on in, or a new one: the latest whose last step was the one before."""
+        account = self._account(usage.tool)
+        mine = [a for a in (account, *reversed(self._others)) if a.tool == usage.tool]
+        grown = [a for a in mine if not any(_fallen(total, usage) for total in a.totals.values())]
+        chosen = (
+            next((a for a in grown if a.step == step - 1), None)
+            or next((a for a in grown if a.step == step and any(_same(t, usage) for t in a.totals.values())), None)
+            or next((a for a in grown if 0 < a.step < step), None)  # a line that was lost
+            if step > 1 or not account.totals
+            else None
+        )
+        if chosen is None:
+            chosen = self._fresh(usage.tool)
+        if chosen is not account:
+            if chosen in self._others:
+                self._others.remove(chosen)
+            self._others.append(account)
+            self._open[usage.tool] = chosen
+        chosen.step = step
+
     def _account(self, tool: str | None) -> _Account:
         if tool not in self._open:
             self._open[tool] = self._fresh(tool)
@@ -105,7 +133,7 @@ class Accounts:
         owner = next(
             (
                 account
-                for account in self._open.values()
+                for account in (*self._open.values(), *self._others)
                 if (account.tool == usage.tool or not account.totals or not part)
                 and (any(_same(usage, t) for t in account.totals.values()) or (account.count and _sums(account, usage)))
             ),

@@ -62,7 +62,7 @@ def usage_of(pattern: Pattern, groups: dict[str, str | None]) -> TokenUsage | No
         cache_read_tokens=figures.get("cache_read"),
         cache_write_tokens=figures.get("cache_write"),
         reasoning_tokens=figures.get("reasoning"),
-        scope=pattern.scope,
+        scope="session" if groups.get("whole") else pattern.scope,
         tool=pattern.tool,
         estimated=estimated or None,
         cost_source=None if cost is None else "tool",

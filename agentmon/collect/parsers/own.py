@@ -60,8 +60,9 @@ class Own:
             return
         usage = usage_of(pattern, groups) if groups else None
         if usage is not None:
+            step = int(text) if (text := groups.get("step")) and text.isdecimal() else None
             part = (usage.model or "") if pattern.of == "model" else ""
-            for placed in self._accounts.place(usage, part=part, certain=True, exact=False):
+            for placed in self._accounts.place(usage, part=part, certain=True, exact=False, step=step):
                 yield Finding(placed)
 
     def close(self) -> Iterable[Finding]:

@@ -13,7 +13,9 @@ Matched = Callable[[str, Mapping[str, Any]], None]  # hears the name of a patter
 
 # The fields of an event that named groups may give.
 GROUPS: Mapping[str, frozenset[str]] = {
-    "tokens": frozenset({"input", "output", "total", "cache_read", "cache_write", "reasoning", "cost", "model"}),
+    "tokens": frozenset(
+        {"input", "output", "total", "cache_read", "cache_write", "reasoning", "cost", "model", "step", "whole"}
+    ),
     "git": frozenset({"branch", "message", "files", "insertions", "deletions", "sha"}),
 }
 
@@ -23,7 +25,7 @@ PREFIX = (
     r"^(?:\[[^\[\]]{1,60}\]|[^A-Za-z\d]++|\d++(?:[:.,/_-]\d++)*+(?![kKmM]? (?:input|prompt|in|sent)\b)"
     r"|(?:TRACE|DEBUG|INFO|NOTICE|SUCCESS|WARN(?:ING)?|ERROR|Mon|Tue|Wed|Thu|Fri|Sat|Sun|Jan|Feb|Mar|Apr|May|Jun"
     r"|Jul|Aug|Sep|Oct|Nov|Dec|UTC|AM|PM)\b"
-    r"|(?![Tt]okens?\b|[Cc]ost\b|[Uu]sage\b)[A-Za-z]++(?:[\d._/@-][\w./@-]*+|(?=[\]:)|>=}\d])))*+"
+    r"|(?![Tt]okens?\b|[Cc]ost\b|[Uu]sage\b|[Tt]otal\b|[Ff]inal\b|[Ss]ession\b)[A-Za-z]++(?:[\d._/@-][\w./@-]*+|(?=[\]:)|>=}\d])))*+"
 )
 # A count as tools print it: 1234, 1,234, 1_234, 2.4k, 1.2M.
 COUNT = r"(?:\d{1,3}(?:[,_]\d{3}){1,4}|\d{1,12})(?:\.\d{1,3})?[kKmM]?(?![\w.]\d|\w|/)"
@@ -34,11 +36,13 @@ MONEY = r"\d{1,9}(?:\.\d{1,20})?"
 class Pattern:
     """What one shape of line means.
 
-    regex: searched in a clean line; named groups are the fields of the event (`GROUPS`). It must be linear on any
+    regex: searched in a clean line; named groups are the fields of the event (`GROUPS`); `whole` takes a word that
+    says that this is a total, `step` the step of an agent whose running total this is. It must be linear on any
     input. needles: substrings of which every matching line holds at least one (none: every line is looked at).
     scope: `call`, or `session` for a running total of `of` (`model`: one total for each model). input_includes /
     output_includes: the parts that the printed figure already holds (`cache_read`, `cache_write`; `reasoning`).
-    estimated: the tool guesses. tool: whose print it is. seen_in: the tool and version that it was seen in.
+    estimated: the tool guesses. tool: whose print it is. seen_in: the tool and version that it was seen in, or how
+    else it is known (`no capture`).
     opens: the lines that follow are in the section of this name; within: counts in this section only. A pattern
     that only opens a section has no groups.
     """

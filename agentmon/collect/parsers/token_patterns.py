@@ -11,6 +11,9 @@ from agentmon.collect.parsers.patterns import COUNT, MONEY, PREFIX, Pattern
 _N = COUNT
 _MODEL = r"[A-Za-z][\w.:/@\[\]-]{1,80}"
 
+# In front of a figure of no known tool: it is a total of what came before.
+_LEAD = r"(?P<whole>(?:[Gg]rand )?(?:[Tt]otal|[Ff]inal|[Ss]ession|[Cc]umulative|[Oo]verall)[ :]{1,2})?"
+
 
 def _count(name: str) -> str:
     return f"(?P<{name}>{_N})"
@@ -41,7 +44,7 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="smolagents-step",
         kind="tokens",
-        regex=rf"^[^A-Za-z]{{0,20}}Step \d{{1,6}}: Duration [\d.]{{1,20}} seconds ?\| Input tokens: {_IN} \| "
+        regex=rf"^[^A-Za-z]{{0,20}}Step (?P<step>\d{{1,6}}): Duration [\d.]{{1,20}} seconds ?\| Input tokens: {_IN} \| "
         rf"Output tokens: {_OUT}\]",
         needles=("| Input tokens: ",),
         scope="session",
@@ -52,7 +55,7 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="mini-swe-agent-step",
         kind="tokens",
-        regex=rf"^mini-swe-agent \(step \d{{1,6}}, {_COST}\):",
+        regex=rf"^mini-swe-agent \(step (?P<step>\d{{1,6}}), {_COST}\):",
         needles=("mini-swe-agent (step ",),
         scope="session",
         of="agent",
@@ -67,7 +70,7 @@ TOKENS: Sequence[Pattern] = (
         scope="session",
         of="agent",
         tool="swe-agent",
-        seen_in="SWE-agent 0.7",
+        seen_in="no capture: SWE-agent's source",
     ),
     Pattern(
         name="agno-metrics-written",  # only Anthropic's figures have cache writes; their input is without any cache
@@ -94,7 +97,7 @@ TOKENS: Sequence[Pattern] = (
         regex=rf"^\[Prompt tokens: {_IN}, Completion tokens: {_OUT}\]",
         needles=("[Prompt tokens: ",),
         tool="autogen",
-        seen_in="autogen-agentchat 0.7.5",
+        seen_in="no capture: source of autogen-agentchat 0.7.5",
     ),
     Pattern(
         name="ag2-summary",
@@ -103,7 +106,7 @@ TOKENS: Sequence[Pattern] = (
         needles=("Usage summary ",),
         tool="ag2",
         opens="ag2-summary",
-        seen_in="ag2 0.9",
+        seen_in="no capture: autogen 0.2's tests",
     ),
     Pattern(
         name="ag2-summary-cached",
@@ -112,7 +115,7 @@ TOKENS: Sequence[Pattern] = (
         needles=("Usage summary ",),
         tool="ag2",
         opens="ag2-summary-cached",
-        seen_in="ag2 0.9",
+        seen_in="no capture: autogen 0.2's tests",
     ),
     Pattern(
         name="ag2-cached-model",
@@ -120,7 +123,7 @@ TOKENS: Sequence[Pattern] = (
         regex=r"^\* Model '",
         needles=("* Model '",),
         within="ag2-summary-cached",
-        seen_in="ag2 0.9: what came from its cache cost nothing",
+        seen_in="no capture: what came from its cache cost nothing",
     ),
     Pattern(
         name="ag2-model",
@@ -132,7 +135,7 @@ TOKENS: Sequence[Pattern] = (
         of="model",
         tool="ag2",
         within="ag2-summary",
-        seen_in="ag2 0.9",
+        seen_in="no capture: autogen 0.2's tests",
     ),
     Pattern(
         name="metagpt-cost",
@@ -141,7 +144,7 @@ TOKENS: Sequence[Pattern] = (
         rf"{_COST}, prompt_tokens: {_IN}, completion_tokens: {_OUT}",
         needles=("Total running cost: ",),
         tool="metagpt",
-        seen_in="MetaGPT 0.8",
+        seen_in="no capture: MetaGPT's log line",
     ),
     Pattern(
         name="claude-cost-model",
@@ -165,7 +168,7 @@ TOKENS: Sequence[Pattern] = (
         of="thread",
         input_includes=frozenset({"cache_write"}),
         tool="codex",
-        seen_in="codex 0.120",
+        seen_in="no capture: codex's last line, as quoted in public logs",
     ),
     Pattern(
         name="copilot-total",
@@ -187,7 +190,7 @@ TOKENS: Sequence[Pattern] = (
         scope="session",
         of="model",
         tool="copilot-cli",
-        seen_in="copilot-cli 0.0.400",
+        seen_in="no capture: copilot-cli before 1.0, as quoted in public logs",
     ),
     Pattern(
         name="openhands-total",
@@ -199,7 +202,7 @@ TOKENS: Sequence[Pattern] = (
         scope="session",
         of="conversation",
         tool="openhands",
-        seen_in="openhands-sdk 1.0",
+        seen_in="no capture: openhands-sdk's source",
     ),
     Pattern(
         name="goose-cost",
@@ -210,7 +213,7 @@ TOKENS: Sequence[Pattern] = (
         scope="session",
         of="session",
         tool="goose",
-        seen_in="goose 1.9",
+        seen_in="no capture: goose's source",
     ),
     Pattern(
         name="model-table",
@@ -218,7 +221,7 @@ TOKENS: Sequence[Pattern] = (
         regex=r"Model(?: Usage)? {1,80}Reqs {1,40}Input Tokens {1,40}Output Tokens",
         needles=("Input Tokens",),
         opens="model-table",
-        seen_in="qwen-code 0.15.10, gemini-cli 0.9",
+        seen_in="qwen-code 0.15.10",
     ),
     Pattern(
         name="model-table-row",
@@ -228,7 +231,7 @@ TOKENS: Sequence[Pattern] = (
         scope="session",
         of="model",
         within="model-table",
-        seen_in="qwen-code 0.15.10, gemini-cli 0.9",
+        seen_in="qwen-code 0.15.10",
     ),
     Pattern(
         name="model-table-cached",
@@ -236,7 +239,7 @@ TOKENS: Sequence[Pattern] = (
         regex=r"Model(?: Usage)? {1,80}Reqs {1,40}Input Tokens {1,40}Cache Reads {1,40}Output Tokens",
         needles=("Input Tokens",),
         opens="model-table-cached",
-        seen_in="gemini-cli 0.20",
+        seen_in="no capture: gemini-cli with a column for the cache",
     ),
     Pattern(
         name="model-table-cached-row",
@@ -248,7 +251,7 @@ TOKENS: Sequence[Pattern] = (
         of="model",
         input_includes=frozenset({"cache_write"}),
         within="model-table-cached",
-        seen_in="gemini-cli 0.20",
+        seen_in="no capture: gemini-cli with a column for the cache",
     ),
     Pattern(
         name="strands-summary",
@@ -259,7 +262,7 @@ TOKENS: Sequence[Pattern] = (
         scope="session",
         of="agent",
         tool="strands",
-        seen_in="strands-agents 1.62.0",
+        seen_in="no capture: source of strands-agents 1.62.0",
     ),
     Pattern(
         name="pi-footer",
@@ -270,7 +273,7 @@ TOKENS: Sequence[Pattern] = (
         of="session",
         input_includes=frozenset(),
         tool="pi",
-        seen_in="pi 0.73.1",
+        seen_in="no capture: the footer of pi's interface",
     ),
     Pattern(
         name="arrows",
@@ -285,7 +288,7 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="token-usage",
         kind="tokens",
-        regex=PREFIX + rf"[Tt]oken [Uu]sage[:=]? {{0,4}}{_IN} (?:input|prompt)(?: tokens)?(?: and|,| ?/| ?\+)? "
+        regex=PREFIX + _LEAD + rf"[Tt]oken [Uu]sage[:=]? {{0,4}}{_IN} (?:input|prompt)(?: tokens)?(?: and|,| ?/| ?\+)? "
         rf"{_OUT} (?:output|completion)\b",
         needles=("oken usage", "oken Usage"),
         seen_in="orchestrators' own prints",
@@ -295,12 +298,14 @@ TOKENS: Sequence[Pattern] = (
         kind="tokens",
         regex=rf"^[^A-Za-z\d]{{0,40}}{_IN} tokens in[^A-Za-z\d]{{1,4}}{_OUT} (?:tokens )?out\b",
         needles=(" tokens in",),
-        seen_in="praisonaiagents 1",
+        seen_in="no capture: praisonaiagents' source",
     ),
     Pattern(
         name="in-and-out",
         kind="tokens",
-        regex=PREFIX + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
+        regex=PREFIX
+        + _LEAD
+        + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
         rf"(?:,| ?/| ?\+|,? and| ?\||;)? {_OUT} (?:output|completion)(?: tokens?)?+\b"
         rf"(?:(?:,| =) {_TOTAL} (?:total|tokens))?(?! (?:per|left|remaining|saved))",
         needles=(" input tokens", " prompt tokens", " input,", " prompt,", " input /", " input +", " prompt +"),

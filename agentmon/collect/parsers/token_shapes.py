@@ -27,23 +27,25 @@ class Shape:
 
 SHAPES: Sequence[Shape] = (
     Shape("RunUsage", frozenset(), "session", "pydantic-ai", "pydantic-ai 2.68.0"),
-    Shape("RequestUsage", frozenset({"prompt_tokens"}), "call", "autogen", "autogen-core 0.7"),
+    Shape("RequestUsage", frozenset({"prompt_tokens"}), "call", "autogen", "no capture: autogen-core"),
     Shape("RequestUsage", frozenset({"total_tokens"}), "call", "openai-agents", "openai-agents 0.24.0"),
     Shape("RequestUsage", frozenset(), "call", "pydantic-ai", "pydantic-ai 2.68.0"),
     Shape("UsageMetrics", frozenset(), "session", "crewai", "crewai 1.15.30"),
-    Shape("Usage", frozenset({"requests", "request_tokens"}), "session", "pydantic-ai", "pydantic-ai 0.4"),
+    Shape(
+        "Usage", frozenset({"requests", "request_tokens"}), "session", "pydantic-ai", "no capture: older pydantic-ai"
+    ),
     Shape("Usage", frozenset({"requests"}), "session", "openai-agents", "openai-agents 0.24.0"),
     Shape("RunMetrics", frozenset(), "session", "agno", "agno 3.1.10"),
-    Shape("SessionMetrics", frozenset(), "session", "agno", "agno 2"),
+    Shape("SessionMetrics", frozenset(), "session", "agno", "no capture: older agno"),
     Shape("MessageMetrics", frozenset(), "call", "agno", "agno 3.1.10"),
-    Shape("Metrics", frozenset(), None, "agno", "agno 2"),
-    Shape("GenerateContentResponseUsageMetadata", frozenset(), "call", None, "google-genai 1"),
+    Shape("Metrics", frozenset(), None, "agno", "no capture: older agno"),
+    Shape("GenerateContentResponseUsageMetadata", frozenset(), "call", None, "no capture: google-genai"),
     Shape("CompletionUsage", frozenset(), "call", None, "openai 3.54.0"),
     Shape("ResponseUsage", frozenset(), "call", None, "openai 3.54.0"),
     Shape("Usage", frozenset(), "call", None, "anthropic 2.12.0, litellm 1.106.2"),
     Shape(None, frozenset({"successful_requests", "prompt_tokens"}), "session", "crewai", "crewai 1.15.30"),
-    Shape(None, frozenset({"input_token_details"}), None, "langchain", "langchain-core 1"),
-    Shape(None, frozenset({"output_token_details"}), None, "langchain", "langchain-core 1"),
+    Shape(None, frozenset({"input_token_details"}), None, "langchain", "langchain 1.4.7"),
+    Shape(None, frozenset({"output_token_details"}), None, "langchain", "langchain 1.4.7"),
 )
 
 

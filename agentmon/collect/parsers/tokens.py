@@ -126,7 +126,12 @@ class Tokens:
             usage = usage_of(pattern, groups) if groups else None
             if usage is None:
                 return []
-            return list(self._accounts.place(usage, part=_part(pattern, usage), certain=_certain(pattern), exact=False))
+            step = int(groups["step"]) if groups.get("step") else None
+            return list(
+                self._accounts.place(
+                    usage, part=_part(pattern, usage), certain=_certain(pattern), exact=False, step=step
+                )
+            )
         return None
 
     # ------------------------------------------------------------ objects
@@ -280,7 +285,7 @@ def _part(pattern: Pattern, usage: TokenUsage) -> str:
 
 
 def _certain(pattern: Pattern) -> bool:
-    return pattern.tool is not None or pattern.scope == "session"
+    return pattern.tool is not None or pattern.scope == "session" or pattern.name == "token-usage"
 
 
 def _plain(value: Any) -> Any:
