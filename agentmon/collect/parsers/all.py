@@ -29,6 +29,7 @@ def standard(
 
 def builtin() -> Sequence[Pattern]:
     """The patterns that the built-in parsers read from tables."""
+    from agentmon.collect.parsers.git_prints import PATTERNS
     from agentmon.collect.parsers.token_patterns import TOKENS
 
-    return TOKENS
+    return (*PATTERNS, *TOKENS)
