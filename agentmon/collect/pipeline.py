@@ -78,21 +78,21 @@ class Pipeline:
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
         data = block.data
-        never = (len(data) + 1, 0)
+        never = (len(data), 0)
         hits = iter(()) if block.truncated else self._hits(data)
-        end, asker = next(hits, never)
+        hit, asker = next(hits, never)
         plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
             if not block.truncated and not self._attentive(state):
-                if end > len(data):
+                if hit == len(data):
                     break
-                begin = data.rfind(b"\n", done, end) + 1 or done
+                begin = data.rfind(b"\n", done, hit) + 1 or done
             done = data.find(b"\n", begin) + 1
             asked = _ALL if block.truncated else 0
-            while end < done:
+            while hit < done:
                 asked |= asker
-                end, asker = next(hits, never)
+                hit, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
             found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
             if found is None:
@@ -105,13 +105,13 @@ class Pipeline:
             yield from self._plain(stream, state, data[plain:] if plain else data, block.time)
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Where a needle ends, and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
+        """Last bytes of needles, and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
             for needle, _, end in self._needles.find_matches_as_indexes(part, overlapping=True):
                 if begin + end > at:
-                    yield begin + end, self._askers[needle]
+                    yield begin + end - 1, self._askers[needle]
 
     def _attentive(self, state: "_StreamState") -> bool:
         return state.levels.attentive or state.masker.inside_key or any(p.attentive for _, p in self._parsers)
