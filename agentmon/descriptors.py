@@ -69,6 +69,10 @@ class Writer:
             return 0
         return self._plain(data[: PIPE_BUF if self.is_pipe else TTY_BUF])
 
+    def descriptors(self) -> set[int]:
+        """All that it writes through."""
+        return {self.fd, self.poll_fd} | ({self._socket.fileno()} if self.write == self._send else set())
+
     def close(self) -> None:
         """Close what is our own; the descriptor itself stays open."""
         if self._own is not None:
@@ -103,6 +107,13 @@ def closed_standard() -> frozenset[int]:
                 os.dup2(got, fd)
                 os.close(got)
     return frozenset(closed)
+
+
+def let_go(fd: int) -> None:
+    """Close a standard descriptor. /dev/null holds its number, so that no file of ours gets it."""
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, fd)
+    os.close(null)
 
 
 def close_others(keep: set[int]) -> None:

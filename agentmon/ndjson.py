@@ -6,7 +6,13 @@ from typing import Any
 import orjson
 
 from agentmon.events import (
-    PAYLOADS, VERSION, ActivityLog, Event, Payload, ProcessMetrics, Tree,
+    PAYLOADS,
+    VERSION,
+    ActivityLog,
+    Event,
+    Payload,
+    ProcessMetrics,
+    Tree,
 )  # fmt: skip
 
 TYPE = "agent_telemetry"
@@ -60,8 +66,9 @@ def decode(line: bytes | str) -> Event:
         data = raw["data"][cls.key]
         known = {name: data[name] for name in _FIELDS[cls] if name in data}
         if cls is ProcessMetrics:
-            tree = known.get("tree") or {}
-            known["tree"] = Tree(*(tree.get(name) for name in _FIELDS[Tree]))
+            tree: Any = known.get("tree") or {}
+            values: list[Any] = [tree.get(name) for name in _FIELDS[Tree]]
+            known["tree"] = Tree(*values)
         return Event(
             raw["run_id"], raw["seq"], raw["agent_id"], raw["team_id"], cls(**known), raw["timestamp"]
         )

@@ -4,8 +4,8 @@ One multi-pattern scan over a whole block decides which lines anybody looks at; 
 plain blocks, which cost nanoseconds a line.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -14,21 +14,23 @@ from ahocorasick_rs import BytesAhoCorasick, Implementation
 from agentmon import redact
 from agentmon.collect.framer import Block, Framer
 from agentmon.collect.parsers import Line, Parser, levels
+from agentmon.collect.parsers.agents import Agents
 from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
 _WINDOW = 64 * 1024
-_LEVELS, _SECRETS, _FIRST_PARSER = 1, 2, 4  # bits: who asks for a needle
+_LEVELS, _SECRETS, _AGENTS, _FIRST_PARSER = 1, 2, 4, 8  # bits: who asks for a needle
 _ALL = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Lines that nobody had to look at: log entries of level info. Each ends in LF."""
+    """Lines that nobody had to look at: log entries of level info. Each ends in LF. agent: as in a finding."""
 
     stream: Stream
     data: bytes
     time: float
+    agent: str | None = None
 
 
 class Pipeline:
@@ -38,13 +40,19 @@ class Pipeline:
     that it prints on stdout meet.
     """
 
-    def __init__(self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True) -> None:
+    def __init__(
+        self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._parsers = [(_FIRST_PARSER << i, parser) for i, parser in enumerate(parsers)]
+        self._notice = notice
+        self._agents = Agents()
         self._logs = logs
         self._redacted = redacted
         self._streams: dict[Stream, _StreamState] = {}
         askers: dict[str, int] = {}
         wanted = [(bit, parser.needles) for bit, parser in self._parsers]
+        wanted.append((_AGENTS, self._agents.needles))
         if logs:
             wanted += [(_LEVELS, levels.NEEDLES), (_SECRETS, redact.NEEDLES if redacted else ())]
         for bit, needles in wanted:
@@ -68,9 +76,9 @@ class Pipeline:
             for block in state.framer.close(time):
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
-                yield from self._entry(stream, state, entry, "orchestrator")
-        for _, parser in self._parsers:
-            yield from parser.close()
+                yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
+        for bit, parser in tuple(self._parsers):
+            yield from self._guarded(bit, parser.close)
 
     def cut_bytes(self, stream: Stream) -> int:
         """How many bytes of over-long lines of this stream no parser saw."""
@@ -82,6 +90,7 @@ class Pipeline:
         hits = iter(()) if block.truncated else self._hits(data)
         hit, asker = next(hits, never)
         plain = done = 0  # what lies between was looked at and is plain
+        agent = self._agents.current(stream)
         while done < len(data):
             begin = done
             if not block.truncated and not self._attentive(state):
@@ -98,14 +107,18 @@ class Pipeline:
             if found is None:
                 continue
             if begin > plain:
-                yield from self._plain(stream, state, data[plain:begin], block.time)
+                yield from self._plain(stream, state, data[plain:begin], block.time, agent)
             yield from found
             plain = done
+            agent = self._agents.current(stream)
         if plain < len(data):
-            yield from self._plain(stream, state, data[plain:] if plain else data, block.time)
+            yield from self._plain(stream, state, data[plain:] if plain else data, block.time, agent)
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Last bytes of needles, and the bits of those who asked. In windows, as a hit takes 100 bytes of memory."""
+        """Where a needle's last byte is (it may be the LF), and the bits of those who asked.
+
+        In windows, as a hit takes 100 bytes of memory.
+        """
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
@@ -114,9 +127,16 @@ class Pipeline:
                     yield begin + end - 1, self._askers[needle]
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return state.levels.attentive or state.masker.inside_key or any(p.attentive for _, p in self._parsers)
+        return (
+            state.levels.attentive
+            or state.masker.inside_key
+            or self._agents.attentive
+            or any(p.attentive for _, p in self._parsers)
+        )
 
-    def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
+    def _plain(
+        self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
+    ) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:
             return
         done = 0
@@ -127,17 +147,25 @@ class Pipeline:
                 at = newline + 1
                 continue
             if at > done:
-                yield Plain(stream, data[done:at], time)
+                yield Plain(stream, data[done:at], time, agent)
             done = data.find(b"\n", at) + 1
             text = data[at : done - 1].decode("utf-8", "replace")
-            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator")
+            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator", agent)
             at = done
         if done < len(data):
-            yield Plain(stream, data[done:] if done else data, time)
+            yield Plain(stream, data[done:] if done else data, time, agent)
 
     def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
         """What a line gives to those who asked for it or are attentive; None where it is plain after all."""
-        findings = [f for bit, parser in self._parsers if asked & bit or parser.attentive for f in parser.feed(line)]
+        before = agent = self._agents.current(stream)
+        if asked & _AGENTS or self._agents.attentive:
+            agent = self._agents.feed(line)
+        findings = [
+            finding if agent is None or finding.agent is not None else replace(finding, agent=agent)
+            for bit, parser in tuple(self._parsers)
+            if asked & bit or parser.attentive
+            for finding in self._guarded(bit, parser.feed, line)
+        ]
         if not self._logs or state.framer.full_screen:
             return findings or None
         if asked & _SECRETS:
@@ -147,16 +175,27 @@ class Pipeline:
         if asked & _LEVELS or state.levels.attentive:
             entries = [*state.levels.feed(line)]
         watched = state.secrets or state.masker.inside_key
-        if not findings and not watched and not line.truncated and entries == [as_it_is]:
+        here = agent == before == self._agents.current(stream)
+        if here and not findings and not watched and not line.truncated and entries == [as_it_is]:
             return None
         source = _source(findings)
-        found = [logged for entry in entries for logged in self._entry(stream, state, entry, source)]
+        found = [logged for entry in entries for logged in self._entry(stream, state, entry, source, agent)]
         if not state.levels.attentive:
             state.secrets = False
         return found + findings
 
+    def _guarded(self, bit: int, ask: Callable[..., Iterable[Finding]], *line: Line) -> list[Finding]:
+        """What a parser finds. One that fails is a fault of ours, not of the line: it goes, the others go on."""
+        try:
+            return list(ask(*line))
+        except Exception as error:
+            name = next(type(parser).__name__ for b, parser in self._parsers if b == bit)
+            self._parsers = [(b, parser) for b, parser in self._parsers if b != bit]
+            self._notice(f"{name} failed and is left out from here on: {type(error).__name__}: {error}")
+            return []
+
     def _entry(
-        self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource
+        self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None
     ) -> Iterator[Finding]:
         if not self._logs:
             return
@@ -165,7 +204,7 @@ class Pipeline:
             text = state.masker.mask(text)
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
-        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated))
+        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent)
 
 
 class _StreamState:

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from agentmon import ndjson
-from agentmon.piece import Piece
 from agentmon.collect.pipeline import Plain, iso
 from agentmon.events import ActivityLog, Event, Finding, Gap, Payload
+from agentmon.piece import Piece
 
 _AGENTS_KEPT = 64
 
@@ -29,7 +29,7 @@ class Recorder:
         first = self._next
         for item in items:
             if isinstance(item, Plain):
-                data, count = self._lines(self.agent_id).encode(
+                data, count = self._lines(item.agent or self.agent_id).encode(
                     item.data, self._next, item.stream, item.time, iso(item.time)
                 )
                 held.append(data)

@@ -10,8 +10,8 @@ import click
 import psutil
 
 from agentmon import __version__, redact, runs
-from agentmon.collect.recorder import Recorder
 from agentmon.collect.processes import SystemReader
+from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import Sampler
 from agentmon.commands.run import Interval, Label
 from agentmon.errors import AgentmonError

@@ -1,31 +1,29 @@
 """agentmon run"""
 
-import contextlib
 import os
-import select
-
-import sys
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from agentmon import __version__, runs
+from agentmon.collect import intake
+from agentmon.collect.launch import Description, Reading, start_collector
 from agentmon.descriptors import closed_standard, same_file
 from agentmon.errors import AgentmonError
 from agentmon.relay import child
-from agentmon.relay.channel import Channel
-from agentmon.relay.relay import Collector as CollectorEnd
 from agentmon.relay.relay import Relay
-from agentmon.relay.signals import Inherited, detached_fork, hold
-from agentmon.sinks import Sink
+from agentmon.relay.signals import Inherited, hold
 from agentmon.sinks.open import open_sink
 
 if TYPE_CHECKING:
-    from agentmon.collect.collector import Description
+    from agentmon.collect.parsers.patterns import Pattern
+    from agentmon.collect.prices import OwnPrice
 
-NICE = 5
-INTERPRETERS = ("python", "python3", "node", "bun", "deno", "ruby", "perl", "sh", "bash", "zsh", "uv", "uvx", "npx", "bunx", "pipx")
+INTERPRETERS = (
+    "python", "python3", "node", "bun", "deno", "ruby", "perl", "sh", "bash", "zsh", "uv", "uvx", "npx", "bunx", "pipx",
+)  # fmt: skip
 
 
 class Interval(click.ParamType[float]):
@@ -73,6 +71,8 @@ class Label(click.ParamType[tuple[str, str]]):
               help="Whether the command gets a pseudo-terminal.")  # fmt: skip
 @click.option("--meter", "meter_text", default="auto", show_default=True, metavar="SOURCES",
               help="Where numbers come from: output, sdk, otlp, trace2; auto takes what fits, +NAME and -NAME change it.")  # fmt: skip
+@click.option("--patterns", "pattern_files", multiple=True, metavar="FILE", help="Own patterns (TOML).")
+@click.option("--prices", "price_file", metavar="FILE", help="Own prices (TOML), before the built-in ones.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run and what the environment gets, and stop.")
 @click.option("--no-logs", is_flag=True, help="No log entries.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
@@ -85,6 +85,7 @@ def command(
     inherited: Inherited | None, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]],
     run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
     unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str, dry_run: bool,
+    pattern_files: Sequence[str], price_file: str | None,
 ) -> None:  # fmt: skip
     """Run COMMAND exactly as if it had been started bare, and write what it does.
 
@@ -101,17 +102,15 @@ def command(
     if "/" in run_id or run_id.startswith(".") or not run_id.isprintable():
         raise AgentmonError(f"--run-id {run_id!r}: letters, digits, - and _ make a run id")
     chosen = intake.meter(meter_text)
-    if dry_run:
-        _dry_run(chosen, environment, argv, run_id, unbuffered=unbuffered)
-        return
-    sinks = [open_sink(word) for word in outputs]
+    reading = _reading(chosen, pattern_files, price_file)
+    notices: list[str] = []
+    sinks = [] if dry_run else [open_sink(word) for word in outputs]
     stdout_fd = 1
-    if "-" in outputs:
+    if "-" in outputs and not dry_run:
         if 1 in closed or 2 in closed or same_file(1, 2):
             raise AgentmonError("-o -: stdout and stderr are the same file, so the command's output has nowhere to go")
         stdout_fd = 2
-    complaint = None
-    if not no_run_log:
+    if not no_run_log and not dry_run:
         from agentmon.sinks.file import RunLog
 
         try:
@@ -119,29 +118,56 @@ def command(
         except runs.RunIdTaken:
             raise
         except AgentmonError as error:
-            complaint = error.message
-    parent = environment.get(b"AGENTMON_RUN_ID")
+            notices.append(f"{error.message}; the run goes on without")
+    about = Description(
+        run_id, agent or name_of(argv), team, tuple(argv), _cwd(), os.uname().nodename, __version__, interval, dict(labels),
+        os.environ.get("AGENTMON_RUN_ID"), logs=not no_logs, redacted=not no_redact,
+    )  # fmt: skip
+    before = dict(environment)
     environment[b"AGENTMON_RUN_ID"] = os.fsencode(run_id)
     if unbuffered:
         environment[b"PYTHONUNBUFFERED"] = b"1"
+    folder, sources = None, []
     try:
-        collector = None
-        sources: list[intake.Prepared] = []
-        if sinks:
-            if chosen.names - {"output"}:
-                folder = intake.make_folder(run_id)
-                sources = intake.prepare(chosen, folder, environment, argv)
-                for source in sources:
-                    environment.update(source.environment)
-                argv = (argv[0], *(os.fsdecode(w) for s in sources for w in s.arguments), *argv[1:])
-            about = (run_id, agent or name_of(argv), team, tuple(argv), dict(labels), interval, parent)
-            collector = _start_collector(sinks, about, logs=not no_logs, redacted=not no_redact)
+        if (sinks or dry_run) and chosen.names - {"output"}:
+            folder = intake.make_folder(run_id)
+            sources = intake.prepare(chosen, folder, environment, argv)
+    except OSError as error:
+        notices.append(f"no exact sources: {error}")
+    for source in sources:
+        environment.update(source.environment)
+        notices.extend(source.notices)
+    extra = tuple(word for source in sources for word in source.arguments)
+    words = child.argv_of(argv)
+    to_run = child.Command((words[0], *extra, *words[1:]), environment)
+    if dry_run:
+        if folder is not None:
+            intake.remove_folder(folder)
+        _dry_run(to_run, sources, {k: v for k, v in environment.items() if before.get(k) != v})
+        return
+    try:
+        collector = start_collector(about, reading, sinks, sources, folder) if sinks else None
         wiring = child.wire(pty, stdout_fd, closed)
     except OSError as error:
         raise AgentmonError(f"cannot start: {error.strerror}") from None
-    if complaint and not quiet:
-        click.echo(f"agentmon: {complaint}; the run goes on without", err=True)
-    Relay(child.Command(child.argv_of(argv), environment), wiring, inherited, collector, quiet=quiet).run()
+    for notice in notices if not quiet else ():
+        click.echo(f"agentmon: {notice}", err=True)
+    Relay(to_run, wiring, inherited, collector, quiet=quiet).run()
+
+
+def _reading(chosen: intake.Meter, pattern_files: Sequence[str], price_file: str | None) -> Reading:
+    """What people brought is read before anything is forked: a mistake in it is theirs to see."""
+    patterns: tuple[Pattern, ...] = ()
+    prices: tuple[OwnPrice, ...] = ()
+    if pattern_files:
+        from agentmon.collect.parsers.pattern_files import load as load_patterns
+
+        patterns = tuple(pattern for path in pattern_files for pattern in load_patterns(path))
+    if price_file:
+        from agentmon.collect.prices import load as load_prices
+
+        prices = load_prices(price_file)
+    return Reading("output" in chosen.names, patterns, prices)
 
 
 def name_of(argv: Sequence[str]) -> str:
@@ -151,12 +177,19 @@ def name_of(argv: Sequence[str]) -> str:
         if word.rstrip("0123456789.") not in INTERPRETERS:
             return word.encode("utf-8", "replace").decode()
         rest = [w for w in argv[place + 1 :] if w not in ("run", "exec")]
-        if not rest or rest[0].startswith("-") and rest[0] != "-m":
+        if not rest or (rest[0].startswith("-") and rest[0] != "-m"):
             return word
         if rest[0] == "-m" and len(rest) > 1:
             return rest[1]
         return name_of(rest)
     return "command"
+
+
+def _cwd() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _plain_exec(command: child.Command, inherited: Inherited) -> None:
@@ -168,58 +201,12 @@ def _plain_exec(command: child.Command, inherited: Inherited) -> None:
         raise AgentmonError(line, code) from None
 
 
-def _start_collector(
-    sinks: list[Sink], about: tuple[str, str, str, tuple[str, ...], dict[str, str], float, bytes | None],
-    *, logs: bool, redacted: bool,
-) -> CollectorEnd:  # fmt: skip
-    channel = Channel()
-    notes_read, notes_write = os.pipe()
-    keep = {channel.read_fd, notes_write} | {fd for sink in sinks for fd in sink.descriptors()}
-    if channel.spool.fd is not None:
-        keep.add(channel.spool.fd)
-    if detached_fork(keep):
-        try:
-            channel.counters.set("collector_pid", os.getpid())
-            _collect(sinks, about, channel, notes_write, logs=logs, redacted=redacted)
-        except BaseException as error:  # noqa: BLE001 - the user is to know why there is no telemetry
-            with contextlib.suppress(OSError):
-                os.write(notes_write, f"collector: {type(error).__name__}: {error}\n".encode())
-        finally:
-            os._exit(0)
-    for fd in {channel.read_fd, notes_write} | {fd for sink in sinks for fd in sink.descriptors()} - {1, 2}:
-        os.close(fd)
-    return CollectorEnd(channel, notes_read)
-
-
-def _collect(
-    sinks: list[Sink], about: tuple[str, str, str, tuple[str, ...], dict[str, str], float, bytes | None],
-    channel: Channel, notes_fd: int, *, logs: bool, redacted: bool,
-) -> None:  # fmt: skip
-    """The collector's process: deaf to terminals and to signals, and modest."""
-    os.setsid()
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
-    cwd = None
-    with contextlib.suppress(OSError):
-        cwd = os.getcwd()
-    with contextlib.suppress(OSError):
-        os.chdir("/")  # nobody's directory is to be busy because of us
-    select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
-    from agentmon import redact
-    from agentmon.collect.collector import Collector, Description
-    from agentmon.collect.parsers.all import standard
-    from agentmon.collect.pipeline import Pipeline
-
-    run_id, agent, team, argv, labels, interval, parent = about
-    words = tuple(word.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for word in argv)
-    description = Description(
-        run_id, agent, team, tuple(map(redact.mask, words)) if redacted else words,
-        None if cwd is None else cwd.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
-        os.uname().nodename, __version__, interval, labels, None if parent is None else parent.decode("utf-8", "replace"),
-    )  # fmt: skip
-    Collector(description, Pipeline(standard(), logs=logs, redacted=redacted), sinks, channel, notes_fd).run()
-    os.close(notes_fd)  # the relay need not wait for what follows
-    runs.prune()
-
-
-assert sys.platform != "win32"
+def _dry_run(command: child.Command, sources: Sequence[intake.Prepared], added: Mapping[bytes, bytes]) -> None:
+    """What would be run, and all that its environment would get."""
+    click.echo("command      " + shlex.join(map(os.fsdecode, command.argv)))
+    click.echo("sources      " + ", ".join(("output", *(source.name for source in sources))))
+    for name, value in sorted(added.items()):
+        click.echo(f"environment  {os.fsdecode(name)}={os.fsdecode(value)}")
+    for source in sources:
+        for notice in source.notices:
+            click.echo(f"note         {notice}")

@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 PIPE_SIZE = 1 << 20
 MEMORY = 1 << 20
@@ -26,7 +26,7 @@ DATA: Final = 3  # bytes of a stream
 SPOOLED: Final = 4  # what follows stands in the spool: (position, length)
 LOST: Final = 5  # bytes of a stream were dropped: their number
 EXIT: Final = 6  # the child has ended
-STREAMS: Final = ("stdout", "stderr", "merged", "tty")
+STREAMS: Final[tuple[Literal["stdout", "stderr", "merged", "tty"], ...]] = ("stdout", "stderr", "merged", "tty")
 
 _HEADER = struct.Struct("<BBId")  # kind, stream, length, Unix seconds
 _SPAN = struct.Struct("<QQ")
@@ -140,13 +140,14 @@ class Channel:
         self._pending = bytearray()
         self._announced = 0
         self._lost: dict[int, int] = {}
+        self._on_disk = False
 
     # ------------------------------------------------------------------ the relay's end
 
     @property
     def behind(self) -> bool:
         """Whether something waits for the pipe to be writable."""
-        return bool(self._pending) or self._announced < self.counters.get("spool_end")
+        return bool(self._pending or self._lost) or self._announced < self.counters.get("spool_end")
 
     def send(self, kind: int, at: float, data: bytes = b"", stream: int = 0) -> None:
         """Hand a frame over. Raises BrokenPipeError when the collector is gone."""
@@ -158,6 +159,7 @@ class Channel:
                 self._lost[stream] = self._lost.get(stream, 0) + len(data)
                 self.counters.add("lost_bytes", len(data))
             return
+        self._tidy()
         try:
             done = os.writev(self.write_fd, (header, data))
         except BlockingIOError:
@@ -169,11 +171,11 @@ class Channel:
         """Hand over a frame of fields. These are never dropped."""
         data = marshal.dumps(fields)
         frame = _HEADER.pack(kind, 0, len(data), at) + data
-        if self._announced < self.counters.get("spool_end") and not self._keep(frame):
+        if not self.behind:
+            self.send(kind, at, data)
+        elif not self._keep(frame):
             self._announce()
             self._pending += frame
-        else:
-            self.send(kind, at, data)
 
     def flush(self) -> None:
         """Write what fits. Raises BrokenPipeError when the collector is gone."""
@@ -185,30 +187,37 @@ class Channel:
             except BlockingIOError:
                 return
             del self._pending[:done]
-        if self.counters.get("spool_read") == self.counters.get("spool_end") and self.counters.get("spool_end"):
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if self._on_disk and self.counters.get("spool_read") == self.counters.get("spool_end"):
+            self._on_disk = False
             self.spool.empty()
 
     def _keep(self, frame: bytes) -> bool:
         end = self.counters.get("spool_end")
+        frame = self._notes() + frame  # say what is missing where it is missing
         if self._announced == end and len(self._pending) + len(frame) <= MEMORY:
             self._pending += frame
-            return True
-        for stream, lost in self._lost.items():  # say what is missing where it is missing
-            note = _HEADER.pack(LOST, stream, 8, 0.0) + struct.pack("<Q", lost)
-            frame = note + frame
-        if end + len(frame) - self.counters.get("spool_read") > self.spool.limit or not self.spool.write(end, frame):
+        elif end + len(frame) - self.counters.get("spool_read") > self.spool.limit or not self.spool.write(end, frame):
             return False
+        else:
+            self._on_disk = True
+            self.counters.set("spool_end", end + len(frame))
         self._lost.clear()
-        self.counters.set("spool_end", end + len(frame))
         return True
+
+    def _notes(self) -> bytes:
+        return b"".join(
+            _HEADER.pack(LOST, stream, 8, 0.0) + struct.pack("<Q", lost) for stream, lost in self._lost.items()
+        )
 
     def _announce(self) -> None:
         end = self.counters.get("spool_end")
         if end > self._announced:
             self._pending += _HEADER.pack(SPOOLED, 0, _SPAN.size, 0.0) + _SPAN.pack(self._announced, end - self._announced)
             self._announced = end
-        for stream, lost in self._lost.items():
-            self._pending += _HEADER.pack(LOST, stream, 8, 0.0) + struct.pack("<Q", lost)
+        self._pending += self._notes()
         self._lost.clear()
 
     # -------------------------------------------------------------- the collector's end

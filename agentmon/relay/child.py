@@ -171,7 +171,7 @@ def become(
         command.execute()
     except OSError as error:
         os.write(error_fd, str(error.errno or errno.ENOENT).encode())
-    except BaseException:  # noqa: BLE001 - nothing of ours may go on in this process
+    except BaseException:
         os.write(error_fd, str(errno.EINVAL).encode())
     os._exit(NOT_FOUND_EXIT)
 

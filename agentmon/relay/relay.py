@@ -14,11 +14,11 @@ import termios
 import time
 from typing import NoReturn
 
-from agentmon.descriptors import Writer
+from agentmon.descriptors import Writer, close_others, let_go
 from agentmon.relay import channel as frames
 from agentmon.relay import child, monitor
 from agentmon.relay.channel import Channel
-from agentmon.relay.signals import Arrival, Arrivals, Inherited, Witness
+from agentmon.relay.signals import Arrival, Arrivals, Inherited, Witness, detached_fork
 from agentmon.relay.terminal import Terminal, ending_keys, get_size, set_size
 
 CHUNK = 64 * 1024
@@ -125,6 +125,8 @@ class Relay:
         self._want(self._error_fd, select.POLLIN)
         if self._link is not None:
             self._want(self._link.report_fd, select.POLLIN)
+            while not self._pid and self._link.report_fd in self._interests:
+                self._reported()  # `started` comes before `running` and before the first output
         if self._collector is not None:
             self._want(self._collector.notes_fd, select.POLLIN)
 
@@ -231,10 +233,15 @@ class Relay:
             data = b""
         if not data:
             self._shut(tap)
+            if tap.stream == "stdout":  # its reader is to see the end now, not when we end
+                tap.writer.close()
+                let_go(tap.writer.fd)
             return False
         now = time.time()
         tap.left -= len(data)
-        self._write(tap, memoryview(data))
+        behind = tap.read_fd == self._wiring.master and self._terminal is not None and not self._terminal.is_raw
+        # in the background the user's terminal is not raw, and adds the CR itself
+        self._write(tap, memoryview(data.replace(b"\r\n", b"\n") if behind else data))
         collector = self._collector
         if collector is not None and collector.alive:
             try:
@@ -315,9 +322,7 @@ class Relay:
         number = arrival.number
         if number == signal.SIGCHLD:
             self._reap()
-        elif arrival.sender == os.getpid() or (arrival.from_kernel and number in _OURS_ALONE):
-            return
-        elif number == signal.SIGWINCH and self._resize(arrival):
+        elif arrival.sender == os.getpid() or (arrival.from_kernel and number in _OURS_ALONE) or (number == signal.SIGWINCH and self._resize(arrival)):
             return
         elif self._link is not None:
             self._forward_to_session(self._link, arrival)
@@ -489,10 +494,11 @@ class Relay:
         self._inherited.restore()
         for fd in tuple(self._interests):
             self._forget(fd)
-        if self._collector is not None:
-            os.close(self._collector.channel.write_fd)
-            os.close(self._collector.notes_fd)
-            self._collector = None
+        self._collector = None
+        standard = {0, 1, 2} - {tap.writer.fd for tap in self._taps if tap.open}
+        for fd in standard:  # we hold open what is still written to, and nothing else
+            let_go(fd)
+        close_others({0, 1, 2}.union(*({tap.read_fd} | tap.writer.descriptors() for tap in self._taps if tap.open)))
         try:
             while taps := [tap for tap in self._taps if tap.open]:
                 self._prepare_taps()
@@ -505,6 +511,10 @@ class Relay:
                                 self._write(tap, tap.pending)
                             elif event & select.POLLERR:
                                 self._shut(tap)
+                for tap in taps:
+                    if not tap.open:
+                        tap.writer.close()
+                        let_go(tap.writer.fd)
         finally:
             os._exit(0)
 
@@ -588,6 +598,8 @@ class Relay:
             except OSError:
                 break
             if open_channel and not collector.channel.behind:
+                with contextlib.suppress(KeyError):
+                    poll.unregister(collector.channel.write_fd)
                 os.close(collector.channel.write_fd)
                 open_channel = False
             elif open_channel:
@@ -605,10 +617,18 @@ class Relay:
             if counters.get("progress") != progress:
                 progress, moved = counters.get("progress"), now
             if now - begun > collector.WAIT_S or (counters.get("phase") and now - moved > collector.IDLE_S):
-                return
+                break
             if now - moved > collector.IDLE_S and collector.stopped():
                 self._say("the collector is stopped; it completes the telemetry of this run when it is continued")
-                return
+                break
+        if open_channel and collector.channel.behind and detached_fork({collector.channel.write_fd}):
+            # what is in our memory has to reach it, and we do not wait
+            try:
+                os.setsid()
+                os.set_blocking(collector.channel.write_fd, True)
+                collector.channel.flush()
+            finally:
+                os._exit(0)
 
     # ------------------------------------------------------------------ small things
 

@@ -29,8 +29,8 @@ class FileSink:
 
     def __init__(self, path: str, fd: int | None = None) -> None:
         self.name = path
-        self._path = path
         self._fd = _open(path) if fd is None else fd
+        self._path = os.path.abspath(path)  # the collector leaves the caller's directory
         self._locks = fd is None
         self._backlog: Backlog
         self._checked = 0.0

@@ -80,7 +80,8 @@ class FifoSink:
     must = False
 
     def __init__(self, path: str) -> None:
-        self.name = self._path = path
+        self.name = path
+        self._path = os.path.abspath(path)  # the collector leaves the caller's directory
         self._fd: int | None = None
         self._backlog: Backlog
         self._rest = b""
@@ -97,6 +98,8 @@ class FifoSink:
         self._backlog.add(piece, "nobody reads the pipe, or too slowly")
 
     def pump(self, now: float) -> bool:
+        if self._fd is not None and self.idle and _hung_up(self._fd):
+            self._reader_left()  # poll(2) would tell it again and again
         if self._fd is None and not self._open(now):
             return False
         moved = False
@@ -157,6 +160,12 @@ class FifoSink:
         start = self._recent.rfind(b"\n", 0, start) + 1
         self._rest = bytes(self._recent[start:]) + self._rest
         self._recent.clear()
+
+
+def _hung_up(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
 
 
 def is_fifo(path: str) -> bool:

@@ -42,6 +42,12 @@ class _Peer:
             moved = True
         return moved
 
+    def hung_up(self) -> bool:
+        """Whether the other side has closed both directions (`nc -U` closes the one that we do not read)."""
+        poll = select.poll()
+        poll.register(self.socket.fileno(), 0)
+        return bool(poll.poll(0))
+
     @property
     def idle(self) -> bool:
         return not self.rest and not self.backlog
@@ -54,8 +60,8 @@ class ListenSink:
 
     def __init__(self, path: str) -> None:
         self.name = f"unix:{path}"
-        self._path = path
         self._server = _listen(path)
+        self._path = os.path.abspath(path)  # the collector leaves the caller's directory
         self._inode = os.stat(path).st_ino
         self._peers: list[_Peer] = []
         self._gap_line: GapLine
@@ -76,6 +82,8 @@ class ListenSink:
         moved = False
         for peer in tuple(self._peers):
             try:
+                if peer.idle and peer.hung_up():  # poll(2) would tell it again and again
+                    raise BrokenPipeError
                 moved |= peer.pump()
             except OSError:  # it went away
                 peer.socket.close()

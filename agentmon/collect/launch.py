@@ -1,0 +1,115 @@
+"""Launch: the collector's process, forked before the child. What is imported before the fork is light."""
+
+import contextlib
+import os
+import select
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agentmon.relay.channel import Channel
+from agentmon.relay.relay import Collector as CollectorEnd
+from agentmon.relay.signals import detached_fork
+from agentmon.sinks import Sink
+
+if TYPE_CHECKING:
+    from agentmon.collect.intake import Prepared
+    from agentmon.collect.parsers.patterns import Pattern
+    from agentmon.collect.prices import OwnPrice
+
+NICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How output is read. use_output: whether it is parsed for numbers; patterns, prices: people's own."""
+
+    use_output: bool = True
+    patterns: tuple["Pattern", ...] = ()
+    prices: tuple["OwnPrice", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What is known of a run before it starts. interval: seconds between two samples. logs, redacted: whether lines
+    become log entries, and whether secrets in them are masked."""
+
+    run_id: str
+    agent_id: str
+    team_id: str
+    argv: tuple[str, ...]
+    cwd: str | None
+    host: str
+    version: str
+    interval: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    parent_run_id: str | None = None
+    logs: bool = True
+    redacted: bool = True
+
+
+def start_collector(
+    about: Description, reading: Reading, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None
+) -> CollectorEnd:
+    """Fork the collector; what the relay has of it. sources: the exact ones, whose files lie in `folder`, which is
+    removed at the end. Raises OSError."""
+    channel = Channel()
+    notes_read, notes_write = os.pipe()
+    theirs = {fd for sink in sinks for fd in sink.descriptors()} | {fd for s in sources for fd in s.descriptors}
+    keep = {channel.read_fd, notes_write} | theirs | ({channel.spool.fd} if channel.spool.fd is not None else set())
+    if detached_fork(keep):
+        try:
+            channel.counters.set("collector_pid", os.getpid())
+            _collect(about, reading, sinks, sources, folder, channel, notes_write)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.write(notes_write, f"collector: {type(error).__name__}: {error}\n".encode())
+        finally:
+            os._exit(0)
+    for fd in ({channel.read_fd, notes_write} | theirs) - {1, 2}:
+        os.close(fd)
+    return CollectorEnd(channel, notes_read)
+
+
+def _collect(
+    about: Description, reading: Reading, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None,
+    channel: Channel, notes_fd: int,
+) -> None:  # fmt: skip
+    """The collector's process: deaf to terminals and to signals, and modest."""
+    os.setsid()
+    with contextlib.suppress(OSError):
+        os.nice(NICE)
+    select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
+    from agentmon import redact, runs
+    from agentmon.collect.collector import Collector
+    from agentmon.collect.intake import remove_folder
+    from agentmon.collect.parsers.all import standard
+    from agentmon.collect.pipeline import Pipeline
+    from agentmon.collect.prices import Pricer
+
+    words = map(_valid, about.argv)
+    about = replace(
+        about, agent_id=_valid(about.agent_id), team_id=_valid(about.team_id), host=_valid(about.host),
+        argv=tuple(map(redact.mask, words) if about.redacted else words),
+        cwd=None if about.cwd is None else _valid(about.cwd),
+        labels={_valid(key): _valid(text) for key, text in about.labels.items()},
+        parent_run_id=None if about.parent_run_id is None else _valid(about.parent_run_id),
+    )  # fmt: skip
+
+    def notice(text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(notes_fd, text.encode("utf-8", "replace") + b"\n")
+
+    parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
+    pipeline = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+    pricer = Pricer(reading.prices, notice)
+    Collector(about, pipeline, pricer, sinks, channel, notice, [source.open for source in sources]).run()
+    os.close(notes_fd)  # the relay need not wait for what follows
+    if folder is not None:
+        remove_folder(folder)
+    runs.prune()
+
+
+def _valid(word: str) -> str:
+    """A word of the command line as text that JSON can carry."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
