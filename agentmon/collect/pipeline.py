@@ -127,12 +127,12 @@ class Pipeline:
                     yield begin + end - 1, self._askers[needle]
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return (
-            state.levels.attentive
-            or state.masker.inside_key
-            or self._agents.attentive
-            or any(p.attentive for _, p in self._parsers)
-        )
+        if state.levels.attentive or state.masker.inside_key or self._agents.attentive:
+            return True
+        for _, parser in self._parsers:  # noqa: SIM110 - a generator for every line that is looked at
+            if parser.attentive:
+                return True
+        return False
 
     def _plain(
         self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
