@@ -4,6 +4,7 @@ One multi-pattern scan over a whole block decides which lines anybody looks at; 
 plain blocks, which cost nanoseconds a line.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ MESSAGE_LIMIT = 4096
 _WINDOW = 64 * 1024
 _LEVELS, _SECRETS, _AGENTS, _FIRST_PARSER = 1, 2, 4, 8  # bits: who asks for a needle
 _ALL = -1
+_CHECKED = 48  # bytes before a needle that its check sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Pipeline:
             for needle in needles:
                 askers[needle] = askers.get(needle, 0) | bit
         self._askers = tuple(askers.values())
+        self._checks = tuple(self._check(needle, bits) for needle, bits in askers.items())
         self._longest = max((len(needle.encode()) for needle in askers), default=0)
         self._needles = BytesAhoCorasick([n.encode() for n in askers], implementation=Implementation.DFA)
 
@@ -90,7 +93,6 @@ class Pipeline:
         hits = iter(()) if block.truncated else self._hits(data)
         hit, asker = next(hits, never)
         plain = done = 0  # what lies between was looked at and is plain
-        agent = self._agents.current(stream)
         while done < len(data):
             begin = done
             if not block.truncated and not self._attentive(state):
@@ -103,6 +105,7 @@ class Pipeline:
                 asked |= asker
                 hit, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
+            agent = self._agents.current(stream)
             found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
             if found is None:
                 continue
@@ -110,9 +113,9 @@ class Pipeline:
                 yield from self._plain(stream, state, data[plain:begin], block.time, agent)
             yield from found
             plain = done
-            agent = self._agents.current(stream)
         if plain < len(data):
-            yield from self._plain(stream, state, data[plain:] if plain else data, block.time, agent)
+            rest = data[plain:] if plain else data
+            yield from self._plain(stream, state, rest, block.time, self._agents.current(stream))
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Where a needle's last byte is (it may be the LF), and the bits of those who asked.
@@ -122,9 +125,16 @@ class Pipeline:
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
-            for needle, _, end in self._needles.find_matches_as_indexes(part, overlapping=True):
-                if begin + end > at:
+            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
+                check = self._checks[needle]
+                if begin + end > at and (
+                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
+                ):
                     yield begin + end - 1, self._askers[needle]
+
+    def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
+        """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
+        return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
     def _attentive(self, state: "_StreamState") -> bool:
         if state.levels.attentive or state.masker.inside_key or self._agents.attentive:

@@ -172,12 +172,14 @@ def _listed(model: str, amounts: Amounts, many_calls: bool, time: float | None) 
         cache_read_tokens=_part(amounts.cache_read, parts),
         cache_write_tokens=_part(amounts.cache_write, parts),
     )
-    at = None if time is None else datetime.fromtimestamp(time, UTC)
     for name, provider in _names(model):
         try:
+            at = None if time is None else datetime.fromtimestamp(time, UTC)
             return float(calc_price(usage, name, provider_id=provider, genai_request_timestamp=at).total_price * parts)
-        except (LookupError, ValueError, ArithmeticError):
+        except LookupError:
             continue
+        except Exception:  # whatever is wrong with a list costs the price, never the stream of events
+            return None
     return None
 
 

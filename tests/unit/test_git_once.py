@@ -32,6 +32,8 @@ CASES = [
     ("git again and again (a screen redrawn)", (boxed(CREATE) + boxed(COMMIT)) * 4, ["branch_create f", "commit f"]),
     ("a merge redrawn", boxed(MERGE) * 3, ["merge"]),
     ("a merge announced", "Switched to branch: main\nMerging branch: f\n" + boxed(MERGE), ["checkout main", "merge main"]),
+    ("a merge announced that fails", "Merging branch: f\nAuto-merging a\nCONFLICT (content): Merge conflict in a\n"
+     "Automatic merge failed; fix conflicts and then commit the result.\n", []),
     ("two merges", MERGE + MERGE.replace("f.py", "g.py"), ["merge", "merge"]),
     ("a print and a new branch that is switched to", "Creating branch: f\nSwitched to branch: f\n", ["branch_create f", "checkout f"]),
     ("git's new branch and a print of the switch", CREATE + "Switched to branch: f\n", ["branch_create f"]),

@@ -30,6 +30,8 @@ GIT = [
         "[main abc1234] checked by hook\n[main f4e8676] b\n" + STAT,
         [("commit", "main", "b", 1)],
     ),
+    ("hooks before and after", "[main abc1234] hi\n[main abc1234] hi\n[main f4e8676] b\n" + STAT, [("commit", "main", "b", 1)]),
+    ("a hook after a checkout", "Switched to a new branch 'f'\n[main abc1234] hi\n", [("branch_create", "f", None, None)]),
     ("a subject that is a message", "[main f4e8676] Switched to branch 'x'\n" + STAT, [("commit", "main", "Switched to branch 'x'", 1)]),
     ("an octopus", "Fast-forwarding to: f1\nTrying simple merge with f2\nMerge made by the 'octopus' strategy.\n f1 | 1 +\n" + STAT,
      [("merge", None, None, 1)]),

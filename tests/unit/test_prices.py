@@ -68,6 +68,11 @@ def test_one_notice_per_unknown_model():
     ]
 
 
+def test_no_time_stops_the_stream():
+    assert Pricer().price(usage("gpt-4o"), 1e30).payload.cost_usd is None
+    assert Pricer().price(usage("gpt-4o")).payload.cost_usd == pytest.approx(0.0035)
+
+
 def test_the_tools_own_cost_stays():
     assert cost(usage("gpt-4o", cost_usd=7.0, cost_source="tool")).cost_usd == 7.0
 

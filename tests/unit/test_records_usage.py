@@ -251,6 +251,22 @@ CASES = {
         },
         [{"in": 100, "out": 5, "total": 105, "scope": "session"}],
     ),
+    "codex's record of a call, its turn and its thread": (
+        {
+            "type": "token_usage_record",
+            "payload": {
+                "thread_id": "t",
+                "response_id": "resp_2",
+                "usage": {"input_tokens": 20, "output_tokens": 2},
+                "turn_token_usage": {"input_tokens": 30, "output_tokens": 3},
+                "thread_token_usage": {"input_tokens": 50, "output_tokens": 5},
+            },
+        },
+        [
+            {"in": 20, "out": 2, "total": 22, "id": "resp_2", "session": "t"},
+            {"in": 50, "out": 5, "total": 55, "session": "t", "scope": "session"},
+        ],
+    ),
     "langchain tells one call twice": (
         {
             "generations": [

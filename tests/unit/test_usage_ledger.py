@@ -58,6 +58,10 @@ CASES = {
         (100, 50),
     ),
     "prints of no known tool that add up to a total": ([call(60, 30), call(40, 20), total(tool="t")], (100, 50)),
+    "a total of nobody that a session sums up to": (
+        [call(10, 5, session_id="s", call_id="a"), call(10, 5, session_id="s", call_id="b"), total(20, 10)],
+        (20, 10),
+    ),
     "prints of no known tool that do not": ([call(60, 30), total(tool="t")], (160, 80)),
     "exact before printed": ([call(tool="t"), call(20, 9, tool="t", source="sdk")], (20, 9)),
     "exact of another tool": ([call(tool="t"), call(20, 9, tool="u", source="sdk")], (30, 14)),

@@ -12,6 +12,7 @@ class Git:
 
     def __init__(self, reader: GitReader) -> None:
         self._reader = reader
+        self.checks = git_shapes.checks()
         self.needles = tuple(
             sorted(git_shapes.needles() | set(git_echo.NEEDLES) | {"@@ -", "Author: ", '"git rebase --continue"'})
         )

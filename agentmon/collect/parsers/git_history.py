@@ -8,13 +8,11 @@ from agentmon.events import GitActivity
 
 _RECENT = 48  # acts among which a second showing may have its first
 _IDENTITIES = 4096
-_ALIKE = (
-    {"merge", "pull"},
-    {"commit", "cherry_pick", "revert"},
-    {"commit", "merge"},
-    {"rebase", "pull"},
-    {"fetch", "pull"},
-)
+_ALIKE = {
+    "merge": ("merge", "pull", "commit"), "pull": ("pull", "merge", "rebase", "fetch"), "rebase": ("rebase", "pull"),
+    "commit": ("commit", "cherry_pick", "revert", "merge"), "cherry_pick": ("cherry_pick", "commit"),
+    "revert": ("revert", "commit"), "fetch": ("fetch", "pull"),
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -84,6 +82,10 @@ class History:
         if branch != self.branch:
             self.branch, self._on = branch, None
 
+    def firmly_off(self, branch: str) -> bool:
+        """Whether the last that git said is that we are on another branch."""
+        return self._on is not None and self._on.branch == self.branch != branch
+
     def _first(self, act: Act, kind: Kind, form: str, stream: str) -> Act | None:
         if act.identity is not None and (known := self._known.get(act.identity)):
             return known
@@ -93,8 +95,9 @@ class History:
             if not announced:  # to announce a branch is not yet to be on it
                 return on
         again = self._replay.get(stream)
+        alike = _ALIKE.get(act.operation, (act.operation,))
         for earlier in self._recent:
-            if not _agree(earlier, act):
+            if earlier.operation not in alike or not _agree(earlier, act):
                 continue
             if earlier.number == again:
                 return earlier
@@ -130,8 +133,6 @@ class History:
 
 def _agree(a: Act, b: Act) -> bool:
     """Whether two showings may be of one act: nothing that both tell differs."""
-    if a.operation != b.operation and not any({a.operation, b.operation} <= alike for alike in _ALIKE):
-        return False
     if a.identity and b.identity and a.identity != b.identity:
         return False
     if a.stated and b.stated and a.branch != b.branch:

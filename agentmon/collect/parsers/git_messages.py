@@ -6,6 +6,7 @@ From the catalogues of git 2.39; `To URL`, `Fast-forward` and `Merge made by` ar
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
@@ -278,10 +279,12 @@ def read(text: str) -> tuple[str, tuple[str, ...]] | None:
     """The message that `text` is, as its name in TEMPLATES and what stands in its blanks."""
     index = _by_first()
     for first in (text[:1], ""):
-        for name, parts in index.get(first, ()):
-            blanks = _fill(parts, text)
-            if blanks is not None:
-                return name, blanks
+        group = index.get(first)
+        if group and (text.startswith(group.edges) if first else text.endswith(group.edges)):
+            for name, parts in group.templates:
+                blanks = _fill(parts, text)
+                if blanks is not None:
+                    return name, blanks
     return None
 
 
@@ -295,14 +298,24 @@ def needles() -> Iterator[str]:
                     yield piece.encode()[:_NEEDLE].decode("utf-8", "ignore")
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The templates with one first character (or none: a blank), and how their lines begin (or end)."""
+
+    edges: tuple[str, ...]
+    templates: list[tuple[str, list[str]]]
+
+
 @cache
-def _by_first() -> dict[str, list[tuple[str, list[str]]]]:
+def _by_first() -> dict[str, _Group]:
     index: dict[str, list[tuple[str, list[str]]]] = {}
     for name, templates in TEMPLATES.items():
         for template in templates:
             parts = template.split("%s")
             index.setdefault(parts[0][:1], []).append((name, parts))
-    return index
+    return {
+        first: _Group(tuple({parts[0 if first else -1] for _, parts in group}), group) for first, group in index.items()
+    }
 
 
 def _fill(parts: list[str], text: str) -> tuple[str, ...] | None:

@@ -90,6 +90,13 @@ PATTERNS = (
         needles=("Creating tag: ", "Created tag: ", "Created git tag", "Creating git tag", "Tagged: ", "Tagged rel"),
     ),
 )  # fmt: skip
+_STARTS = {  # the patterns that a line with these four characters can match: a quick look
+    "Crea": ("branch created", "committed", "tagged"), "Bran": ("branch created",), "New ": ("branch created",),
+    "bran": ("branch created",), "Swit": ("branch switched",), "Chec": ("branch switched",),
+    "Chan": ("branch switched", "committed"), "Comm": ("committed",), "Merg": ("merged",), "Push": ("pushed",),
+    "Dele": ("branch deleted",), "Remo": ("branch deleted",), "Clon": ("cloned",), "Reba": ("rebased",),
+    "Tagg": ("tagged",),
+}  # fmt: skip
 _NO_NAMES = frozenset(
     ("successfully", "locally", "protection", "first", "now", "failed", "here", "done", "ok", "already", "exists",
      "for", "from", "and", "in", "on", "to", "the", "a", "an", "of", "into", "with", "name", "naming", "error",
@@ -109,26 +116,21 @@ class Shape:
     files: int | None = None
     blanks: tuple[str, ...] = ()
     source: str | None = None
+    begun: bool = False  # told before it is done: it may fail yet
 
 
 def read(text: str) -> Shape | None:
     """What an orchestrator says in `text`, if it says it with all of it."""
-    for pattern in PATTERNS:
-        if text.startswith(_firsts(pattern)) and (match := pattern.compiled.match(text)):
+    for name in _STARTS.get(text[:4], ()):
+        pattern = _by_name()[name]
+        if match := pattern.compiled.match(text):
             return _read_fields(pattern, match)
     return None
 
 
 @cache
-def _firsts(pattern: Pattern) -> tuple[str, ...]:
-    """How a line of this pattern begins, for a quick look."""
-    words = {"branch_create": ("Creat", "Branch c", "New b"), "checkout": ("Switch", "Check", "Changed to")}
-    more = {
-        "commit": ("Commit", "Changes c", "Created c"),
-        "branch_delete": ("Delet", "Remov"),
-        "tag": ("Creat", "Tagged"),
-    }
-    return (words | more).get(pattern.operation or "", (pattern.needles[0][:4],))
+def _by_name() -> dict[str, Pattern]:
+    return {pattern.name: pattern for pattern in PATTERNS}
 
 
 def _read_fields(pattern: Pattern, match: re.Match[str]) -> Shape | None:
@@ -156,4 +158,13 @@ def _read_fields(pattern: Pattern, match: re.Match[str]) -> Shape | None:
         if not fields.get("sha") and message[:1].isdigit() and "file" in message:
             return None
     files = int(fields["files"]) if "files" in fields else None
-    return Shape(operation, "print", name or None, message, fields.get("sha"), files, source=source)
+    return Shape(
+        operation,
+        "print",
+        name or None,
+        message,
+        fields.get("sha"),
+        files,
+        source=source,
+        begun=match[0].startswith("Merging"),
+    )

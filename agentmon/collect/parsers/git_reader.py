@@ -11,6 +11,7 @@ from agentmon.events import Finding
 
 _LONGEST = 8192  # of a line: git's own are shorter; what is behind is a blob
 _HELD = 64  # lines for which an act waits for the line that takes it back
+_BEGUN = 16  # lines in which a merge that was announced may fail
 _ON_BRANCH = ("commit", "merge", "pull", "rebase", "cherry_pick", "revert", "reset", "stash")
 _REBASE_HINTS = ('"git rebase --continue"', '"git rebase --skip"')
 
@@ -170,6 +171,8 @@ class GitReader:
                 )
                 return self._tell(act, showing) if fetched.updated else []
             return self._begin("pull", shape, showing, state)
+        if shape.name in ("merge_failed", "fatal", "error"):
+            self._held = [h for h in self._held if h.act.operation != "merge"]
         if shape.name in ("merge_made", "fast_forward", "merge_failed", "up_to_date"):
             self._merging = (shape.name, state.name, 30)
         found = self._end_block(state)
@@ -304,6 +307,9 @@ class GitReader:
             identity=identity,
             stated=stated,
         )
+        if shape.begun:
+            self._held.append(_Held(act, showing, _BEGUN))
+            return []
         return self._tell(act, showing)
 
     # -- blocks
@@ -342,21 +348,21 @@ class GitReader:
         return bool(dots) and self._history.knows(("range", first[:7], second[:7]))
 
     def _end_commit(self, act: Act, summed: bool, showing: Showing, state: StreamState) -> list[Finding]:
-        doubted, state.doubted = state.doubted, None
-        found: list[Finding] = []
-        if doubted and not (summed and doubted[0].branch == act.branch and doubted[1].form == showing.form):
-            found += self._tell(*doubted)
         if not summed:
-            # On stderr git says this nowhere, and behind a label it may be anything: there only the diffstat proves it.
-            if not showing.bare or (showing.kind == "git" and state.name == "stderr"):
-                return found
-            state.doubted = (act, showing)
-            return found
+            # On stderr git says this nowhere, behind a label it may be anything, and git cannot commit on another
+            # branch than the one that it said we are on: there only the diffstat proves it.
+            elsewhere = act.branch is not None and self._history.firmly_off(act.branch)
+            if showing.bare and not elsewhere and (showing.kind != "git" or state.name != "stderr"):
+                state.doubted.append((act, showing))
+            return []
+        same = all(d[0].branch == act.branch and d[1].form == showing.form for d in state.doubted)
+        found = [] if same else self._undoubt(state)
+        state.doubted = []
         return found + self._tell_commit(act, showing)
 
     def _undoubt(self, state: StreamState) -> list[Finding]:
-        doubted, state.doubted = state.doubted, None
-        return self._tell_commit(*doubted) if doubted else []
+        doubted, state.doubted = state.doubted, []
+        return [finding for one in doubted for finding in self._tell_commit(*one)]
 
     def _tell_commit(self, act: Act, showing: Showing) -> list[Finding]:
         if act.branch is not None:

@@ -178,15 +178,24 @@ def _short(name: str) -> str:
     return name
 
 
+def checks() -> dict[str, re.Pattern[bytes]]:
+    """What must stand before the needles that end a commit's hash: `12:00:00] ` ends none."""
+    hash_end = re.compile(rb"[ \x80-\xff][0-9a-f]{4,40}\] $")
+    return dict.fromkeys(_hash_ends(), hash_end)
+
+
+def _hash_ends() -> set[str]:
+    hexes = "0123456789abcdef"
+    return {f"{a}{b}] " for a in hexes for b in hexes}
+
+
 def needles() -> frozenset[str]:
     """Substrings of which every line that begins an act holds at least one."""
-    hexes = "0123456789abcdef"
     own = {
         "Merge made by ", "Fast-forward", "Preparing worktree (", "First, rewinding head", "stash@{",
         "-> FETCH_HEAD", " -> origin/", " -> upstream/",
     }  # fmt: skip
     places = ("http", "/", "git@", "ssh:", "../", "./", "file:", "git:", "github.com", "gitlab.", "bitbucket.")
     own |= {f"{word} {place}" for word in ("To", "From") for place in places}
-    commits = {f"{a}{b}] " for a in hexes for b in hexes}
     prints = {needle for pattern in git_prints.PATTERNS for needle in pattern.needles}
-    return frozenset(own | commits | prints | set(git_messages.needles()))
+    return frozenset(own | _hash_ends() | prints | set(git_messages.needles()))

@@ -47,7 +47,7 @@ class StreamState:
         self.name = name
         self.block: Block | None = None
         self.showing: Showing | None = None
-        self.doubted: tuple[Act, Showing] | None = None  # a commit without a diffstat, maybe the print of a hook
+        self.doubted: list[tuple[Act, Showing]] = []  # commits without a diffstat, maybe the print of a hook
         self.echo = Echo()
         self.plan: list[Planned] = []  # what the last command that succeeded has done, as far as it is not told yet
         self.range: tuple[str, str] | None = None  # of the fast-forward to come

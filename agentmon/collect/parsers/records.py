@@ -56,7 +56,7 @@ class _Speaker:
 class Records:
     """JSON in the output. Everything is read by its shape; the few names of tools only label what was found."""
 
-    needles = NEEDLES
+    needles: tuple[str, ...] = NEEDLES
 
     def __init__(self, git: GitReader) -> None:
         self._git = git

@@ -15,18 +15,24 @@ MOST_NODES = 200_000
 CALLS = frozenset(  # keys under which one call's usage stands
     {"usage", "usagemetadata", "tokenusage", "tokens", "metrics", "llmusage", "tokencounts", "tokencount",
      "responseusage", "completionusage", "stepusage", "modelusage", "messageusage", "requestusage", "responsemetrics",
-     "modelsusage", "lasttokenusage", "lastusage", "usagedetails"}
+     "modelsusage", "lasttokenusage", "lastusage", "usagedetails", "turnusage", "turntokenusage"}
 )  # fmt: skip
 TOTALS = frozenset(  # and a total of many calls
-    {"totalusage", "totaltokenusage", "accumulatedtokenusage", "accumulatedusage", "cumulativeusage", "sessionusage",
-     "usagemetrics", "stats", "sessionmetrics", "sessiontokens", "usagesummary", "runusage", "aggregateusage",
-     "aggregatedusage", "totaltokens", "tokenstotal", "usagetotals", "tokentotals", "totals", "cumulativetokens"}
-)  # fmt: skip
+    {"usagemetrics", "stats", "sessionmetrics", "usagesummary", "usagetotals", "tokentotals", "totals", "tokenstotal"}
+) | {
+    qualifier + name
+    for qualifier in (
+        "total", "thread", "session", "cumulative", "accumulated", "aggregate", "aggregated", "run", "overall",
+        "conversation", "lifetime",
+    )
+    for name in ("usage", "tokenusage", "tokens", "usagemetadata")
+}  # fmt: skip
 _BY_MODEL = frozenset(
     {"modelusage", "models", "modelmetrics", "usagebymodel", "bymodel", "permodel", "modelstats", "lmusage"}
 )
 _SHADOWED = {  # where both stand in one object, the first says what the second repeats, or only a part of it
-    "lasttokenusage": ("totaltokenusage",), "lastusage": ("totalusage",), "stats": ("modelusage", "usage"),
+    "lasttokenusage": ("totaltokenusage",), "lastusage": ("totalusage",), "turntokenusage": ("usage",),
+    "stats": ("modelusage", "usage"),
     "usage": ("modelusage",), "billedunits": ("tokens",),
 }  # fmt: skip
 NOT_USAGE = frozenset(  # limits, prices and what tools were asked or answered: figures in there are none of ours
@@ -34,7 +40,8 @@ NOT_USAGE = frozenset(  # limits, prices and what tools were asked or answered: 
      "input", "arguments", "args", "parameters", "rawinput", "tooluseresult", "toolresults", "toolresult", "result",
      "output", "generationconfig", "config", "settings", "capabilities", "modelinfo", "limitdetails", "estimate",
      "estimates", "estimated", "contextwindow", "contextusage", "context", "partial", "kwargsschema", "tools",
-     "invocationparams", "aggregatedoutput", "partialresult", "assistantmessageevent", "tooltelemetry"}
+     "invocationparams", "aggregatedoutput", "partialresult", "assistantmessageevent", "tooltelemetry",
+     "content"}
 )  # fmt: skip
 ANSWERS = frozenset({"result", "output"})  # a tool's, or a reply: the object around them tells
 _RESULT_TYPES = frozenset(  # records that close a session, and tell its total
