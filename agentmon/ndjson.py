@@ -1,6 +1,7 @@
 """Event <-> one line of NDJSON. The only owner of the wire format."""
 
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -17,6 +18,7 @@ from agentmon.events import (
 
 TYPE = "agent_telemetry"
 _FIELDS = {cls: tuple(f.name for f in fields(cls)) for cls in (*PAYLOADS.values(), Tree)}
+_VALUES = {cls: attrgetter(*names) for cls, names in _FIELDS.items()}
 
 
 class NotAnEvent(ValueError):
@@ -26,12 +28,12 @@ class NotAnEvent(ValueError):
 def payload_dict(payload: Payload | Tree) -> dict[str, Any]:
     """The payload as it goes onto the wire: optional fields that are unknown are left out, others are null."""
     cls = type(payload)
-    out = {}
-    for name in _FIELDS[cls]:
-        value = getattr(payload, name)
-        if value is None and name in cls.optional:
-            continue
-        out[name] = payload_dict(value) if isinstance(value, Tree) else value
+    out: dict[str, Any] = dict(zip(_FIELDS[cls], _VALUES[cls](payload), strict=True))
+    for name in cls.optional:
+        if out[name] is None:
+            del out[name]
+    if isinstance(payload, ProcessMetrics):
+        out["tree"] = payload_dict(payload.tree)
     return out
 
 

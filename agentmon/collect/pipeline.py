@@ -89,21 +89,21 @@ class Pipeline:
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
         data = block.data
-        never = (len(data) + 1, 0)
+        never = (len(data), 0)
         hits = iter(()) if block.truncated else self._hits(data)
-        end, asker = next(hits, never)
+        hit, asker = next(hits, never)
         plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
             if not block.truncated and not self._attentive(state):
-                if end > len(data):
+                if hit == len(data):
                     break
-                begin = data.rfind(b"\n", done, end) + 1 or done
+                begin = data.rfind(b"\n", done, hit) + 1 or done
             done = data.find(b"\n", begin) + 1
             asked = _ALL if block.truncated else 0
-            while end < done:
+            while hit < done:
                 asked |= asker
-                end, asker = next(hits, never)
+                hit, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
             agent = self._agents.current(stream)
             found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
@@ -137,12 +137,12 @@ class Pipeline:
         return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return (
-            state.levels.attentive
-            or state.masker.inside_key
-            or self._agents.attentive
-            or any(p.attentive for _, p in self._parsers)
-        )
+        if state.levels.attentive or state.masker.inside_key or self._agents.attentive:
+            return True
+        for _, parser in self._parsers:  # noqa: SIM110 - a generator for every line that is looked at
+            if parser.attentive:
+                return True
+        return False
 
     def _plain(
         self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None

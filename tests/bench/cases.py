@@ -285,7 +285,8 @@ def parsing(place: Place, sizes: Sizes) -> Iterator[Row]:
     for name, make in (generate.FRIENDLY | generate.HOSTILE).items():
         hostile = name in generate.HOSTILE
         log = place.folder / "big.log"
-        make(log, int((sizes.hostile_mb if hostile else sizes.log_mb) * generate.MB))
+        size = sizes.hostile_mb if hostile else sizes.log_mb / 5 if name == "git-heavy" else sizes.log_mb
+        make(log, int(size * generate.MB))
         cost, peak = _parsed(place, log, 1 if hostile else sizes.repeat)
         log.unlink()
         yield Row("parsing", name, cost, "s / 100 MB", "orchestrator output", base, 10.0 if hostile else None)
