@@ -16,12 +16,15 @@ from stream import Record, check_stream, lost_events, messages, only, state_of
 from wrapper import Wrapper, alive, below, collector, exit_code, python, read_until, until
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_disk(wrapper: Wrapper, tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True).returncode:
+    if (
+        os.getuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True).returncode
+    ):
         pytest.skip("only root can mount a small file system")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
@@ -79,7 +82,18 @@ def test_limit_on_the_size_of_files(wrapper: Wrapper, tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (65536, resource.RLIM_INFINITY))
 
     command = ["sh", "-c", "ulimit -f; head -c 20000 /dev/zero | tr '\\0' '\\n'; cat; exit 3"]
-    process = wrapper.start(command, "-o", "events", "--no-run-log", "--run-id", "small", cwd=tmp_path, stdin=PIPE, stdout=PIPE, preexec_fn=limit)
+    process = wrapper.start(
+        command,
+        "-o",
+        "events",
+        "--no-run-log",
+        "--run-id",
+        "small",
+        cwd=tmp_path,
+        stdin=PIPE,
+        stdout=PIPE,
+        preexec_fn=limit,
+    )
     assert process.stdout
     events = tmp_path / "events"
     ours = collector("small")
@@ -144,7 +158,10 @@ def test_collector_is_stopped_behind_a_child_that_prints_much(wrapper: Wrapper, 
     until(lambda: _ended(log))
     events = check_stream(log.read_bytes())
     end = only(events, "lifecycle")[-1]
-    assert (end["exit_code"], end["sources"]) == (3, {"stdout": {"bytes": size, "lines": size // 1024, "lost_bytes": 0}})
+    assert (end["exit_code"], end["sources"]) == (
+        3,
+        {"stdout": {"bytes": size, "lines": size // 1024, "lost_bytes": 0}},
+    )
     assert len(messages(events)) == size // 1024
 
 
@@ -155,7 +172,18 @@ def test_collector_is_stopped_and_there_is_no_room_for_a_spool(wrapper: Wrapper,
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
     code = "import os\nos.read(0, 1)\nfor i in range(8): os.write(1, (b'x' * 1023 + b'\\n') * 1024)\nos._exit(3)"
-    process = wrapper.start(python(code), "--run-id", "late", "--no-run-log", "-o", "-", stdin=PIPE, stdout=PIPE, stderr=PIPE, preexec_fn=limit)
+    process = wrapper.start(
+        python(code),
+        "--run-id",
+        "late",
+        "--no-run-log",
+        "-o",
+        "-",
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        preexec_fn=limit,
+    )
     assert process.stdout
     behind = collector("late")
     stream = read_until(process.stdout.fileno(), b'"running".*\n')
@@ -186,7 +214,16 @@ def test_10_mb_line(wrapper: Wrapper) -> None:
 
 
 def test_hostile_bytes(wrapper: Wrapper) -> None:
-    body = bytes(range(256)) * 8 + b"\xed\xa0\x80\n" + b'{"a":' * 30_000 + b"\n" + b"\x1b[" * 5000 + b"\n" + b"\xf0\x9f\n\0\n" + b"\r" * 5000
+    body = (
+        bytes(range(256)) * 8
+        + b"\xed\xa0\x80\n"
+        + b'{"a":' * 30_000
+        + b"\n"
+        + b"\x1b[" * 5000
+        + b"\n"
+        + b"\xf0\x9f\n\0\n"
+        + b"\r" * 5000
+    )
     result = wrapper.run(["cat"], data=body)
     assert (result.code, result.out == body) == (0, True)
     assert messages(check_stream(wrapper.run_log()))

@@ -51,17 +51,39 @@ def test_every_sink_gets_the_same(wrapper: Wrapper, tmp_path: Path) -> None:
         result = wrapper.run(["echo", "hi"], *words, cwd=tmp_path, pass_fds=(file.fileno(),))
     assert (result.code, result.err) == (0, b"hi\n")
     check_stream(result.out)
-    assert len({(tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes(), (tmp_path / "fd").read_bytes(), result.out, wrapper.run_log()}) == 1
+    assert (
+        len(
+            {
+                (tmp_path / "a").read_bytes(),
+                (tmp_path / "b").read_bytes(),
+                (tmp_path / "fd").read_bytes(),
+                result.out,
+                wrapper.run_log(),
+            }
+        )
+        == 1
+    )
 
 
 def test_several_writers_of_one_file(wrapper: Wrapper, tmp_path: Path) -> None:
     processes = [
-        wrapper.start(python(LINES.format(3000)), "--run-id", f"run{i}", "-o", "shared", cwd=tmp_path, stdin=DEVNULL, stdout=DEVNULL)
+        wrapper.start(
+            python(LINES.format(3000)),
+            "--run-id",
+            f"run{i}",
+            "-o",
+            "shared",
+            cwd=tmp_path,
+            stdin=DEVNULL,
+            stdout=DEVNULL,
+        )
         for i in range(3)
     ]
     assert [exit_code(process) for process in processes] == [0, 0, 0]
     runs = check_file_of_many((tmp_path / "shared").read_bytes())
-    assert {run: messages(events) == [f"line {i}" for i in range(3000)] for run, events in runs.items()} == dict.fromkeys(("run0", "run1", "run2"), True)
+    assert {
+        run: messages(events) == [f"line {i}" for i in range(3000)] for run, events in runs.items()
+    } == dict.fromkeys(("run0", "run1", "run2"), True)
 
 
 def test_logrotate(wrapper: Wrapper, tmp_path: Path) -> None:
@@ -281,7 +303,17 @@ def _rests(pid: int) -> None:
 
 # ------------------------------------------------------------------ refused before the child starts
 
-REFUSED = ["missing/file", "folder", "fd:99", "fd:x", "unix:", "unix:missing/socket", "unix:plain", "unix-connect:missing", "unix:" + "x" * 200]
+REFUSED = [
+    "missing/file",
+    "folder",
+    "fd:99",
+    "fd:x",
+    "unix:",
+    "unix:missing/socket",
+    "unix:plain",
+    "unix-connect:missing",
+    "unix:" + "x" * 200,
+]
 
 
 @pytest.mark.parametrize("word", REFUSED)

@@ -14,13 +14,30 @@ TOKEN = "ghp_" + "a1B2" * 9
 
 
 def test_a_run_that_succeeds(wrapper: Wrapper, tmp_path: Path) -> None:
-    wrapper.run(["sh", "-c", "echo out; echo err >&2"], "--team", "t", "--agent", "a", "--label", "k=v", "--label", "x==y", "--run-id", "r", cwd=tmp_path)
+    wrapper.run(
+        ["sh", "-c", "echo out; echo err >&2"],
+        "--team",
+        "t",
+        "--agent",
+        "a",
+        "--label",
+        "k=v",
+        "--label",
+        "x==y",
+        "--run-id",
+        "r",
+        cwd=tmp_path,
+    )
     events = check_stream(wrapper.run_log())
     assert {(e["run_id"], e["team_id"], e["agent_id"]) for e in events} == {("r", "t", "a")}
     assert [state_of(e) for e in events if state_of(e)] == ["started", "running", "stopped"]
     started, running, end = only(events, "lifecycle")
     assert started["argv"] == ["sh", "-c", "echo out; echo err >&2"]
-    assert (started["cwd"], started["host"], started["labels"]) == (str(tmp_path), os.uname().nodename, {"k": "v", "x": "=y"})
+    assert (started["cwd"], started["host"], started["labels"]) == (
+        str(tmp_path),
+        os.uname().nodename,
+        {"k": "v", "x": "=y"},
+    )
     assert started["pid"] == running["pid"] == end["pid"]
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", started["version"])
     assert (end["exit_code"], end.get("signal")) == (0, None)
@@ -56,7 +73,12 @@ def test_log_entries(wrapper: Wrapper) -> None:
     ]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", e["timestamp"]) for e in entries)
     (usage,) = only(events, "llm_call")
-    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"], usage["cost_usd"]) == (1200, 34, 1234, None)
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"], usage["cost_usd"]) == (
+        1200,
+        34,
+        1234,
+        None,
+    )
     spoken = [e["event"] for e in events if e["event"] in ("log_entry", "llm_call")]
     assert spoken.index("llm_call") > spoken.index("log_entry")
 
@@ -152,7 +174,9 @@ def test_cpu_time_of_grandchildren_that_came_and_went(wrapper: Wrapper) -> None:
 
 
 def test_several_processes(wrapper: Wrapper) -> None:
-    process = wrapper.start(["sh", "-c", "sleep 60 & sleep 60 & cat; kill %1 %2"], "--interval", "50ms", stdin=PIPE, stdout=DEVNULL)
+    process = wrapper.start(
+        ["sh", "-c", "sleep 60 & sleep 60 & cat; kill %1 %2"], "--interval", "50ms", stdin=PIPE, stdout=DEVNULL
+    )
     until(lambda: b'"processes":4' in b"".join(log.read_bytes() for log in wrapper.run_logs()))
     process.communicate(timeout=20)
     fullest = max(only(check_stream(wrapper.run_log()), "metrics_update"), key=lambda m: m["tree"]["processes"])

@@ -13,7 +13,7 @@ from agentmon.relay import channel as channels
 from agentmon.relay.channel import DATA, EXIT, LOST, START, Channel, Frame, FrameReader, Spool
 
 
-@pytest.fixture()
+@pytest.fixture
 def channel(monkeypatch: pytest.MonkeyPatch) -> Iterator[Channel]:
     """A pipe of one page, a memory of 8 KiB, a spool of 64 KiB."""
     monkeypatch.setattr(channels, "PIPE_SIZE", 4096)
@@ -116,7 +116,10 @@ def test_losses_are_told_where_they_are(channel: Channel) -> None:
     reader.read_all()
     kinds = [frame.kind for frame in reader.got]
     assert kinds.count(LOST) == 1
-    assert [frame.data[:1] for frame in reader.got[kinds.index(LOST) + 1 :] if frame.kind == DATA] in ([b"b"], [b"a", b"b"])
+    assert [frame.data[:1] for frame in reader.got[kinds.index(LOST) + 1 :] if frame.kind == DATA] in (
+        [b"b"],
+        [b"a", b"b"],
+    )
     assert _bytes(reader.got) + _lost(reader.got) == 200_001
 
 

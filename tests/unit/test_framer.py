@@ -32,7 +32,9 @@ def _lines(chunks: list[bytes]) -> list[tuple[str, bool]]:
     blocks = [block for chunk in chunks for block in framer.feed(chunk, 1.0)]
     blocks += framer.close(1.0)
     assert all(block.data.endswith(b"\n") for block in blocks)
-    return [(line.decode("utf-8", "replace"), block.truncated) for block in blocks for line in block.data[:-1].split(b"\n")]
+    return [
+        (line.decode("utf-8", "replace"), block.truncated) for block in blocks for line in block.data[:-1].split(b"\n")
+    ]
 
 
 def _cut(data: bytes, cuts: list[int]) -> list[bytes]:

@@ -19,7 +19,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "tree": TREE,
     "argv": st.none(),
     "labels": st.none() | st.dictionaries(TEXT, TEXT, max_size=3),
-    "sources": st.none() | st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 1 << 40), max_size=3), max_size=2),
+    "sources": st.none()
+    | st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 1 << 40), max_size=3), max_size=2),
     "models": st.none() | st.dictionaries(TEXT, st.dictionaries(TEXT, st.integers(0, 9), max_size=2), max_size=2),
     "truncated": st.none() | st.booleans(),
     "estimated": st.none() | st.booleans(),
@@ -31,7 +32,9 @@ def _value(annotation: str, name: str) -> st.SearchStrategy[Any]:
         return VALUES[name]
     if "str" in annotation or "Literal" in annotation or not ("int" in annotation or "float" in annotation):
         return TEXT if "None" not in annotation else st.none() | TEXT
-    numbers: st.SearchStrategy[Any] = st.integers(0, 1 << 53) if "int" in annotation else st.floats(allow_nan=False, allow_infinity=False)
+    numbers: st.SearchStrategy[Any] = (
+        st.integers(0, 1 << 53) if "int" in annotation else st.floats(allow_nan=False, allow_infinity=False)
+    )
     return numbers if "None" not in annotation else st.none() | numbers
 
 
@@ -67,7 +70,9 @@ def test_a_reader_passes_over_what_it_does_not_know() -> None:
     assert ndjson.decode(json.dumps(line)).payload == Lifecycle("running", pid=3)
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"7", b"{}", b'{"event":"gap"}', b'{"event":"nonsense","data":{}}', b"\xff"])
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]", b"7", b"{}", b'{"event":"gap"}', b'{"event":"nonsense","data":{}}', b"\xff"]
+)
 def test_what_is_no_event(line: bytes) -> None:
     with pytest.raises(ndjson.NotAnEvent):
         ndjson.decode(line)
@@ -81,11 +86,20 @@ def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: 
     block = "".join(line + "\n" for line in lines).encode()
     data, count = ndjson.LogLines(run, agent, team).encode(block, seq, "stdout", 1.5, "2025-01-02T03:04:05.000000Z")
     expected = [
-        Event(run, seq + i, agent, team, ActivityLog("2025-01-02T03:04:05.000000Z", "info", line, "orchestrator", "stdout"), 1.5)
+        Event(
+            run,
+            seq + i,
+            agent,
+            team,
+            ActivityLog("2025-01-02T03:04:05.000000Z", "info", line, "orchestrator", "stdout"),
+            1.5,
+        )
         for i, line in enumerate(lines)
     ]
     assert count == len(lines)
-    assert [json.loads(line) for line in data.split(b"\n")[:-1]] == [json.loads(ndjson.encode(event)) for event in expected]
+    assert [json.loads(line) for line in data.split(b"\n")[:-1]] == [
+        json.loads(ndjson.encode(event)) for event in expected
+    ]
 
 
 @given(st.lists(st.binary(max_size=20).map(lambda b: b.replace(b"\n", b"")), min_size=1, max_size=6))
@@ -93,11 +107,15 @@ def test_log_lines_of_any_bytes(lines: list[bytes]) -> None:
     data, count = ndjson.LogLines("r", "a", "t").encode(b"\n".join(lines) + b"\n", 1, "tty", 1.5, "now")
     found = [ndjson.decode(line).payload for line in data.split(b"\n")[:-1]]
     assert count == len(lines)
-    assert [entry.message for entry in found if isinstance(entry, ActivityLog)] == [line.decode("utf-8", "replace") for line in lines]
+    assert [entry.message for entry in found if isinstance(entry, ActivityLog)] == [
+        line.decode("utf-8", "replace") for line in lines
+    ]
 
 
 def test_metrics_without_a_tree_are_read() -> None:
-    line = json.loads(ndjson.encode(Event("r", 1, "a", "t", ProcessMetrics(1, None, None, None, "dead", Tree(0, *[None] * 6)), 1.0)))
+    line = json.loads(
+        ndjson.encode(Event("r", 1, "a", "t", ProcessMetrics(1, None, None, None, "dead", Tree(0, *[None] * 6)), 1.0))
+    )
     del line["data"]["process_metrics"]["tree"]
     with pytest.raises(ndjson.NotAnEvent):
         ndjson.decode(b"not json")

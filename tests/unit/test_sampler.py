@@ -212,7 +212,13 @@ def test_the_end_with_what_wait4_told() -> None:
     _sample(machine, sampler)
     machine.now += 2.0
     last = sampler.final(2.0, 77.0)
-    assert (last.status, last.memory_mb, last.cpu_percent, last.tree.cpu_time_s, last.tree.processes) == ("dead", 77.0, 50.0, 2.0, 0)
+    assert (last.status, last.memory_mb, last.cpu_percent, last.tree.cpu_time_s, last.tree.processes) == (
+        "dead",
+        77.0,
+        50.0,
+        2.0,
+        0,
+    )
 
 
 def test_the_end_without_a_sample_or_an_answer() -> None:
@@ -230,7 +236,10 @@ def test_wait4_never_takes_back_what_was_seen() -> None:
 
 @given(
     st.lists(
-        st.dictionaries(st.integers(101, 106), st.tuples(st.floats(0, 9), st.floats(0, 9), st.sampled_from([1, 100, 101, 103]))), max_size=8
+        st.dictionaries(
+            st.integers(101, 106), st.tuples(st.floats(0, 9), st.floats(0, 9), st.sampled_from([1, 100, 101, 103]))
+        ),
+        max_size=8,
     )
 )
 def test_never_below_zero_and_never_less(states: list[dict[int, tuple[float, float, int]]]) -> None:
