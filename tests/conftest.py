@@ -9,7 +9,7 @@ from wrapper import Wrapper, adopt_orphans, kill_all
 adopt_orphans()
 
 
-@pytest.fixture()
+@pytest.fixture
 def wrapper(tmp_path: Path) -> Iterator[Wrapper]:
     """`agentmon run` of this checkout; what it leaves running ends with the test."""
     yield Wrapper(tmp_path)

@@ -177,7 +177,13 @@ def collectors(run_id: str = "") -> list[int]:
     found = []
     for pid in below(os.getpid()):
         seen = stat(pid)
-        if seen and seen.session == pid and seen.ppid == os.getpid() and alive(pid) and os.getpriority(os.PRIO_PROCESS, pid) > 0:
+        if (
+            seen
+            and seen.session == pid
+            and seen.ppid == os.getpid()
+            and alive(pid)
+            and os.getpriority(os.PRIO_PROCESS, pid) > 0
+        ):
             words = command_line(pid)
             if "agentmon run" in words and run_id in words:
                 found.append(pid)

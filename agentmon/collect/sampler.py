@@ -139,8 +139,9 @@ class Sampler:
         counted: dict[int, float] = {}  # per living ancestor: what of its ended descendants was counted before
         for pid, old in last.items():
             if pid not in now:
-                ancestor = old.ppid
-                while ancestor not in now and ancestor in last:
+                ancestor, passed = old.ppid, {pid}
+                while ancestor not in now and ancestor in last and ancestor not in passed:  # reused pids can make a ring
+                    passed.add(ancestor)
                     ancestor = last[ancestor].ppid
                 counted[ancestor] = counted.get(ancestor, 0.0) + old.own + old.reaped
         for pid, reading in now.items():

@@ -20,6 +20,7 @@ FREE_FLOOR = 256 << 20
 _CHECK_S = 0.25
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FREE_EVERY = 16 << 20
+_GIVEN_UP_S = 60.0  # a run that has ended waits no longer for room on a disk
 
 
 class FileSink:
@@ -35,6 +36,7 @@ class FileSink:
         self._backlog: Backlog
         self._checked = 0.0
         self._retry_at = 0.0
+        self._stuck_since: float | None = None
 
     def attach(self, gap_line: GapLine) -> None:
         self._backlog = Backlog(self.name, gap_line)
@@ -57,6 +59,11 @@ class FileSink:
             if not self._append(now):
                 break
             moved = True
+        if moved:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        self.must = self._stuck_since is None or now - self._stuck_since < _GIVEN_UP_S
         return moved
 
     def interests(self) -> dict[int, int]:

@@ -20,7 +20,7 @@ Open = Callable[..., Terminal]
 READY = "import os, sys, signal, termios, tty, time\n"
 
 
-@pytest.fixture()
+@pytest.fixture
 def terminal(wrapper: Wrapper) -> Iterator[Open]:
     """Open a terminal that runs a command, wrapped if not told otherwise."""
     opened: list[Terminal] = []
@@ -38,7 +38,10 @@ def terminal(wrapper: Wrapper) -> Iterator[Open]:
 @pytest.mark.parametrize("which", list(itertools.product((0, 1), repeat=3)))
 def test_isatty_in_all_eight_mixes(wrapper: Wrapper, tmp_path: Path, which: tuple[int, ...]) -> None:
     near, far = os.openpty()
-    streams = {name: far if tty else plain for name, tty, plain in zip(("stdin", "stdout", "stderr"), which, (DEVNULL, PIPE, PIPE), strict=True)}
+    streams = {
+        name: far if tty else plain
+        for name, tty, plain in zip(("stdin", "stdout", "stderr"), which, (DEVNULL, PIPE, PIPE), strict=True)
+    }
     code = f"import os; open({str(tmp_path / 'seen')!r}, 'w').write(repr(tuple(int(os.isatty(fd)) for fd in range(3))))"
     process = wrapper.start(python(code), **streams)
     os.close(far)
@@ -54,14 +57,22 @@ def test_pty_overrides(wrapper: Wrapper, mode: str, expected: str) -> None:
 
 
 def test_modes_size_and_foreground_as_bare(terminal: Open) -> None:
-    code = READY + "fd = os.open('/dev/tty', os.O_RDWR)\nprint(termios.tcgetattr(0), os.get_terminal_size(1), os.tcgetpgrp(fd) == os.getpgrp())\nprint('END')"
+    code = (
+        READY
+        + "fd = os.open('/dev/tty', os.O_RDWR)\nprint(termios.tcgetattr(0), os.get_terminal_size(1), os.tcgetpgrp(fd) == os.getpgrp())\nprint('END')"
+    )
     screens = [terminal(python(code), bare=bare, size=(33, 117)).expect(b"END\r\n") for bare in (True, False)]
     assert screens[0] == screens[1]
     assert b"columns=117, lines=33) True" in screens[1]
 
 
 def test_output_is_exact(terminal: Open, wrapper: Wrapper) -> None:
-    screen = terminal(python(READY + "for i in range(2000): print('line', i, 'ż\\t')\ntty.setraw(1); os.write(1, bytes(range(256)) * 50 + b'<END>')"))
+    screen = terminal(
+        python(
+            READY
+            + "for i in range(2000): print('line', i, 'ż\\t')\ntty.setraw(1); os.write(1, bytes(range(256)) * 50 + b'<END>')"
+        )
+    )
     lines = b"".join(f"line {i} ż\t\r\n".encode() for i in range(2000))
     assert screen.expect(b"<END>") == lines + bytes(range(256)) * 50 + b"<END>"
     assert screen.wait() == 0
@@ -72,7 +83,10 @@ def test_output_is_exact(terminal: Open, wrapper: Wrapper) -> None:
 
 
 def test_window_size(terminal: Open) -> None:
-    code = READY + "signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_BLOCK, [28]); print('ready', flush=True)\nwhile signal.sigwait([28]): print(*os.get_terminal_size(0), flush=True)"
+    code = (
+        READY
+        + "signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_BLOCK, [28]); print('ready', flush=True)\nwhile signal.sigwait([28]): print(*os.get_terminal_size(0), flush=True)"
+    )
     screen = terminal(python(code))
     screen.expect(b"ready")
     for rows, columns in ((50, 132), (10, 40)):
@@ -84,7 +98,10 @@ def test_window_size(terminal: Open) -> None:
 
 @pytest.mark.parametrize(("key", "number"), [(b"\x03", 2), (b"\x1c", 3)])
 def test_keys_that_signal_do_so_once(terminal: Open, key: bytes, number: int) -> None:
-    code = READY + "signal.pthread_sigmask(signal.SIG_BLOCK, [2, 3]); print('ready', flush=True)\nprint('got', signal.sigwait([2, 3]))\nprint(signal.sigtimedwait([2, 3], 0.2), 'END')"
+    code = (
+        READY
+        + "signal.pthread_sigmask(signal.SIG_BLOCK, [2, 3]); print('ready', flush=True)\nprint('got', signal.sigwait([2, 3]))\nprint(signal.sigtimedwait([2, 3], 0.2), 'END')"
+    )
     screen = terminal(python(code))
     screen.expect(b"ready")
     screen.send(key)
@@ -102,7 +119,12 @@ def test_ctrl_c_ends_the_child_and_the_script_around_us(terminal: Open, wrapper:
 
 
 def test_raw_keys_and_type_ahead(terminal: Open) -> None:
-    screen = terminal(python(READY + "tty.setraw(0); os.write(1, b'ready')\nfor i in range(6): os.write(1, b' %02x' % os.read(0, 1)[0])\nos.write(1, b'END')"))
+    screen = terminal(
+        python(
+            READY
+            + "tty.setraw(0); os.write(1, b'ready')\nfor i in range(6): os.write(1, b' %02x' % os.read(0, 1)[0])\nos.write(1, b'END')"
+        )
+    )
     screen.expect(b"ready")
     screen.send(b"\x03\x1a\x04\r\xff\x00")
     assert screen.expect(b"END") == b" 03 1a 04 0d ff 00END"
@@ -161,7 +183,7 @@ def test_hang_up_reaches_the_child(terminal: Open) -> None:
 PROMPT = rb"P> $"
 
 
-@pytest.fixture()
+@pytest.fixture
 def shell(terminal: Open) -> Terminal:
     """A bare interactive shell that does not echo; what it starts is up to the test."""
     screen = terminal([needs("bash"), "--norc", "--noprofile", "-i"], bare=True, env={"PS1": "P> "})

@@ -277,7 +277,9 @@ def test_a_reader_that_stalls_holds_the_child_back(wrapper: Wrapper) -> None:
 def test_a_grandchild_that_keeps_the_pipe_does_not_keep_us(wrapper: Wrapper, tmp_path: Path) -> None:
     """We end with the child; what the grandchild writes later still comes through, and then the pipe ends."""
     os.mkfifo(tmp_path / "go")
-    process = wrapper.start(["sh", "-c", "(cat go >/dev/null; echo late) & echo early; exit 3"], stdin=DEVNULL, stdout=PIPE, cwd=tmp_path)
+    process = wrapper.start(
+        ["sh", "-c", "(cat go >/dev/null; echo late) & echo early; exit 3"], stdin=DEVNULL, stdout=PIPE, cwd=tmp_path
+    )
     assert exit_code(process) == 3
     assert process.stdout
     (tmp_path / "go").write_text("now")
@@ -293,7 +295,9 @@ def test_the_other_stream_ends_where_only_one_is_kept(wrapper: Wrapper) -> None:
 
 
 def test_the_child_closes_its_stdout_and_goes_on(wrapper: Wrapper) -> None:
-    process = wrapper.start(["sh", "-c", "echo a; exec >&-; read line; exit 11"], stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
+    process = wrapper.start(
+        ["sh", "-c", "echo a; exec >&-; read line; exit 11"], stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+    )
     assert process.stdout
     assert process.stdin
     assert process.stdout.read() == b"a\n"
@@ -306,7 +310,9 @@ def test_the_child_closes_its_stdout_and_goes_on(wrapper: Wrapper) -> None:
 
 
 def test_the_child_sees_its_own_descriptors_only(wrapper: Wrapper) -> None:
-    code = "import os; print([fd for fd in sorted(os.listdir('/proc/self/fd')) if os.path.exists('/proc/self/fd/' + fd)])"
+    code = (
+        "import os; print([fd for fd in sorted(os.listdir('/proc/self/fd')) if os.path.exists('/proc/self/fd/' + fd)])"
+    )
     assert wrapper.run(python(code), "-o", "/dev/null") == wrapper.bare(python(code))
 
 
@@ -357,7 +363,22 @@ def test_environment(wrapper: Wrapper) -> None:
 
 
 def test_argv(wrapper: Wrapper) -> None:
-    words = [b"", b" ", b"a b", b"\xff\xfe", b"\n", b"*", b"--", b"-o", b"-h", b"--version", b"'\"\\", b"x" * 100_000, "ż".encode(), b"-"]
+    words = [
+        b"",
+        b" ",
+        b"a b",
+        b"\xff\xfe",
+        b"\n",
+        b"*",
+        b"--",
+        b"-o",
+        b"-h",
+        b"--version",
+        b"'\"\\",
+        b"x" * 100_000,
+        "ż".encode(),
+        b"-",
+    ]
     command = [*python("import os, sys; print([os.fsencode(w) for w in sys.argv[1:]])"), *words]
     assert wrapper.run(command) == wrapper.bare(command)
     check_stream(wrapper.run_log())
@@ -371,7 +392,11 @@ def test_limits_umask_nice_and_affinity(wrapper: Wrapper) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    command = ["sh", "-c", "umask; nice; cat /proc/self/limits; grep -E '^(Uid|Gid|Umask|Cap|Cpus_allowed):' /proc/self/status"]
+    command = [
+        "sh",
+        "-c",
+        "umask; nice; cat /proc/self/limits; grep -E '^(Uid|Gid|Umask|Cap|Cpus_allowed):' /proc/self/status",
+    ]
     assert wrapper.run(command, preexec_fn=prepare) == wrapper.bare(command, preexec_fn=prepare)
 
 
@@ -441,6 +466,12 @@ def test_pid_1(wrapper: Wrapper) -> None:
 def test_what_comes_from_the_interpreter_does_not_reach_the_child(wrapper: Wrapper) -> None:
     """A locale that Python replaces for itself (PEP 538) is the child's as it was."""
     env = {k: v for k, v in wrapper.env.items() if not k.startswith("LC_") and k != "LANG"}
-    command = [sys.executable, "-I", "-S", "-c", "import os; print(os.open('/proc/self/environ', 0) and open('/proc/self/environ').read())"]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import os; print(os.open('/proc/self/environ', 0) and open('/proc/self/environ').read())",
+    ]
     bare, wrapped = (run(command, env=env).out.split(b"\0") for run in (wrapper.bare, wrapper.run))
     assert [w for w in wrapped if not w.startswith(b"AGENTMON_")] == bare
