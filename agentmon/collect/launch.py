@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agentmon.relay.channel import Channel
-from agentmon.relay.relay import Collector as CollectorEnd
+from agentmon.relay.reporter import Reporter
 from agentmon.relay.signals import detached_fork
 from agentmon.sinks import Sink
 
@@ -50,7 +50,7 @@ class Description:
 
 def start_collector(
     about: Description, reading: Reading, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None
-) -> CollectorEnd:
+) -> Reporter:
     """Fork the collector; what the relay has of it. sources: the exact ones, whose files lie in `folder`, which is
     removed at the end. Raises OSError."""
     channel = Channel()
@@ -68,7 +68,7 @@ def start_collector(
             os._exit(0)
     for fd in ({channel.read_fd, notes_write} | theirs) - {1, 2}:
         os.close(fd)
-    return CollectorEnd(channel, notes_read)
+    return Reporter(channel, notes_read)
 
 
 def _collect(

@@ -15,6 +15,7 @@ from agentmon.errors import AgentmonError
 from agentmon.relay import child
 from agentmon.relay.relay import Relay
 from agentmon.relay.signals import Inherited, hold
+from agentmon.relay.stop import Patience
 from agentmon.sinks.open import open_sink
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def command(
         raise AgentmonError(f"cannot start: {error.strerror}") from None
     for notice in notices if not quiet else ():
         click.echo(f"agentmon: {notice}", err=True)
-    Relay(to_run, wiring, inherited, collector, quiet=quiet).run()
+    Relay(to_run, wiring, inherited, collector, Patience(), quiet=quiet).run()
 
 
 def _reading(chosen: intake.Meter, pattern_files: Sequence[str], price_file: str | None) -> Reading:

@@ -12,7 +12,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -28,9 +28,15 @@ LOST: Final = 5  # bytes of a stream were dropped: their number
 EXIT: Final = 6  # the child has ended
 STREAMS: Final[tuple[Literal["stdout", "stderr", "merged", "tty"], ...]] = ("stdout", "stderr", "merged", "tty")
 
+_INDEX: Final[Mapping[str, int]] = {stream: number for number, stream in enumerate(STREAMS)}
 _HEADER = struct.Struct("<BBId")  # kind, stream, length, Unix seconds
 _SPAN = struct.Struct("<QQ")
 _COUNTERS = ("sent_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase", "collector_pid")
+
+
+def index(stream: str) -> int:
+    """The number that stands for a stream in a frame. Raises KeyError."""
+    return _INDEX[stream]
 
 
 @dataclass(frozen=True, slots=True)
