@@ -4,10 +4,12 @@ import importlib
 
 import click
 
-from agentmon import __version__
+from agentmon import __version__, config
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
-COMMANDS = ("run", "attach", "parse", "report", "schema", "doctor")
+COMMANDS = ("run", "config", "attach", "parse", "report", "schema", "doctor")
+
+CONFIGURED = ("run",)
 
 
 class LazyGroup(click.Group):
@@ -24,6 +26,36 @@ class LazyGroup(click.Group):
         return command
 
 
+def option_name(option: click.Option) -> str:
+    """An option as it is written, without its dashes."""
+    return max(option.opts, key=len).lstrip("-")
+
+
+def settings() -> dict[str, dict[str, config.Setting]]:
+    """What the configuration files set. Raises AgentmonError."""
+    if not config.files():
+        return {}
+    context = click.Context(agentmon)
+    known = {
+        name: [option_name(p) for p in found.params if isinstance(p, click.Option) and p.name != "run_id"]
+        for name in CONFIGURED
+        if (found := agentmon.get_command(context, name)) is not None
+    }
+    return config.load(known)
+
+
+def default_map() -> dict[str, dict[str, object]]:
+    """The same as click takes it: per command, by the name of the parameter."""
+    context = click.Context(agentmon)
+    found: dict[str, dict[str, object]] = {}
+    for name, values in settings().items():
+        command = agentmon.get_command(context, name)
+        assert command is not None
+        names = {option_name(p): p.name for p in command.params if isinstance(p, click.Option) and p.name is not None}
+        found[name] = {names[option]: setting.value for option, setting in values.items()}
+    return found
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AGENTMON"})
 @click.version_option(__version__, prog_name="agentmon")
 def agentmon() -> None:
@@ -33,7 +65,7 @@ def agentmon() -> None:
 def main(argv: list[str] | None = None, inherited: object = None) -> int:
     """Run the command line; the exit status. inherited: signals.Inherited, where signals are held back for `run`."""
     try:
-        result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited)
+        result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited, default_map=default_map())
         return result if isinstance(result, int) else 0
     except AgentmonError as error:
         click.echo(f"agentmon: {error.message}", err=True)

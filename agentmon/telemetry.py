@@ -117,3 +117,23 @@ def telemetry_dict(state: RunTelemetry) -> dict[str, Any]:
         "gaps": [payload_dict(g) for g in state.gaps],
         "last_updated": state.last_updated,
     }
+
+
+def one_line(state: RunTelemetry) -> str:
+    """A run in one line: time, exit, tokens, cost, commits, peak memory, run id. What is not known is left out."""
+    end, totals = state.end, state.usage.totals()
+    parts = []
+    if end is not None and end.duration_s is not None:
+        parts.append(f"{end.duration_s:.1f} s")
+    if end is not None and end.exit_code is not None:
+        parts.append(end.signal or f"exit {end.exit_code}")
+    if totals.input_tokens is not None or totals.output_tokens is not None:
+        about = "~" if totals.estimated else ""
+        parts.append(f"{about}{totals.input_tokens or 0:,} in / {totals.output_tokens or 0:,} out")
+    if totals.cost_usd is not None:
+        parts.append(f"${totals.cost_usd:.4f}")
+    if commits := state.git_operations.get("commit"):
+        parts.append(f"{commits} commit{'s' if commits > 1 else ''}")
+    if state.peak_memory_mb:
+        parts.append(f"{state.peak_memory_mb:.0f} MiB")
+    return " · ".join([*parts, f"run {state.run_id}"])

@@ -19,13 +19,16 @@ from agentmon.collect.pipeline import Pipeline, Plain
 from agentmon.collect.prices import Pricer
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import ProcessReader, Sampler
-from agentmon.events import Finding, Gap, Lifecycle, ProcessMetrics
+from agentmon.collect.watch import Limits
+from agentmon.collect.watchdog import Watchdog
+from agentmon.events import Alert, Finding, Gap, Lifecycle, ProcessMetrics
 from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
+from agentmon.relay.stop import END_NOTE
 from agentmon.sinks import Sink, SinkBroken
 from agentmon.sinks.socket import ListenSink
-from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, telemetry_dict
+from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, one_line, telemetry_dict
 
 _READ = 1 << 20
 _JOIN = 256 << 10
@@ -39,7 +42,7 @@ class Collector:
 
     def __init__(
         self, about: Description, pipeline: Pipeline, pricer: Pricer, sinks: Sequence[Sink], channel: Channel,
-        say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
+        say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (), limits: Limits | None = None,
     ) -> None:  # fmt: skip
         self._about, self._pipeline, self._pricer, self._channel, self._say = about, pipeline, pricer, channel, say
         self._to_open = intakes
@@ -47,7 +50,9 @@ class Collector:
         self._intake_at = float("inf")
         self._sinks = list(sinks)
         self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
-        self._viewed = Viewed() if any(isinstance(sink, ListenSink) for sink in self._sinks) else None
+        listens = any(isinstance(sink, ListenSink) for sink in self._sinks)
+        self._viewed = Viewed() if listens or about.summary else None
+        self._dog = Watchdog(about, limits, self._alert, say) if limits is not None else None
         for sink in self._sinks:
             sink.attach(self._gap_line)
             if isinstance(sink, ListenSink):
@@ -134,6 +139,8 @@ class Collector:
         seen["bytes"] += len(frame.data)
         seen["lines"] += frame.data.count(b"\n")
         self._received += len(frame.data)
+        if self._dog is not None:
+            self._dog.watch.saw_output()
         self._record(self._pipeline.feed(stream, frame.data, frame.time), frame.time)
 
     def _source(self, stream: str) -> dict[str, int]:
@@ -141,13 +148,18 @@ class Collector:
 
     # ------------------------------------------------------------------ events
 
-    def _event(self, payload: Lifecycle | ProcessMetrics | Gap, at: float) -> None:
+    def _event(self, payload: Lifecycle | ProcessMetrics | Gap | Alert, at: float) -> None:
         self._offer((self._recorder.event(payload, at),))
+
+    def _alert(self, alert: Alert) -> None:
+        self._event(alert, time.time())
 
     def _offer(self, pieces: Iterable[Piece]) -> None:
         for piece in pieces:
             if self._viewed is not None:
                 self._viewed.add(piece)
+            if self._dog is not None and piece.event is not None:
+                self._dog.watch.see(piece.event)
             for sink in self._sinks:
                 sink.offer(piece)
 
@@ -179,6 +191,12 @@ class Collector:
                 self._tick_at = float("inf")
             else:
                 self._event(sample, time.time())
+                if self._dog is not None:
+                    for verdict in self._dog.watch.sampled(sample):
+                        self._dog.act(verdict)
+        if self._dog is not None:
+            for verdict in self._dog.watch.judge():
+                self._dog.act(verdict)
         self._pump(now)
 
     def _take_in(self) -> None:
@@ -229,6 +247,8 @@ class Collector:
                 now,
             )
         self._event(self._closing(), now)
+        if self._viewed is not None and self._about.summary:
+            self._say(END_NOTE + one_line(self._viewed.state))
         self._drain()
         for sink in self._sinks:
             with contextlib.suppress(OSError):
@@ -281,14 +301,14 @@ class Viewed:
     """The fold of all pieces, for readers that come late. Log entries are held as bytes: most are never looked at."""
 
     def __init__(self) -> None:
-        self._state = RunTelemetry()
+        self.state = RunTelemetry()
         self._logs: deque[Piece] = deque()
         self._held = 0
 
     def add(self, piece: Piece) -> None:
         """Take one piece."""
         if piece.event is not None:
-            apply(self._state, piece.event)
+            apply(self.state, piece.event)
         elif piece.logs:
             self._logs.append(piece)
             self._held += piece.count
@@ -299,10 +319,10 @@ class Viewed:
         """The whole AgentTelemetry now."""
         for piece in self._logs:
             for line in piece.data.splitlines()[-LOGS_KEPT:]:
-                apply(self._state, ndjson.decode(line))
+                apply(self.state, ndjson.decode(line))
         self._logs.clear()
         self._held = 0
-        return telemetry_dict(self._state)
+        return telemetry_dict(self.state)
 
 
 def _joined(arrived: Iterable[Frame]) -> Iterator[Frame]:

@@ -16,23 +16,26 @@ if TYPE_CHECKING:
     from agentmon.collect.intake import Prepared
     from agentmon.collect.parsers.patterns import Pattern
     from agentmon.collect.prices import OwnPrice
+    from agentmon.collect.watch import Limits
 
 NICE = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How output is read. use_output: whether it is parsed for numbers; patterns, prices: people's own."""
+    """How a run is read and watched. use_output: whether output is parsed for numbers; patterns, prices: people's own;
+    limits: what the run may use."""
 
     use_output: bool = True
     patterns: tuple["Pattern", ...] = ()
     prices: tuple["OwnPrice", ...] = ()
+    limits: "Limits | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
     """What is known of a run before it starts. interval: seconds between two samples. logs, redacted: whether lines
-    become log entries, and whether secrets in them are masked."""
+    become log entries, and whether secrets in them are masked. summary: whether a line at the end sums the run up."""
 
     run_id: str
     agent_id: str
@@ -46,6 +49,7 @@ class Description:
     parent_run_id: str | None = None
     logs: bool = True
     redacted: bool = True
+    summary: bool = False
 
 
 def start_collector(
@@ -103,7 +107,8 @@ def _collect(
     parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
     pipeline = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
     pricer = Pricer(reading.prices, notice)
-    Collector(about, pipeline, pricer, sinks, channel, notice, [source.open for source in sources]).run()
+    opened = [source.open for source in sources]
+    Collector(about, pipeline, pricer, sinks, channel, notice, opened, reading.limits).run()
     os.close(notes_fd)  # the relay need not wait for what follows
     if folder is not None:
         remove_folder(folder)

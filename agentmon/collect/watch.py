@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from agentmon.events import ActivityLog, Alert, Event, ProcessMetrics, TokenUsage
+from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage
 from agentmon.usage import Ledger
 
 Action = Literal["warn", "stop", "kill"]
@@ -20,7 +20,8 @@ _IDLE_SHARE = 0.01  # of one core: less than this is no work
 class Limits:
     """What a run may use. Dollars, tokens, MiB, percent of one core, seconds; None is no limit.
 
-    daily: dollars of the team over all runs of the day. on_budget: what to do when a budget is used up.
+    daily: dollars of the team over all runs of the day. on_budget: what to do when a budget is used up. on_alert: a
+    command for the shell, which gets the alert as JSON on its stdin.
     """
 
     budget: float | None = None
@@ -32,6 +33,7 @@ class Limits:
     stall: float | None = None
     on_budget: Action = "stop"
     count_estimates: bool = False
+    on_alert: str | None = None
 
     @property
     def any(self) -> bool:
@@ -72,8 +74,6 @@ class Watch:
                 if not usage.estimated:
                     self._exact.add(event.agent_id, usage)
                 self._dirty = True
-                self._active_at = self._clock()
-            case ActivityLog():
                 self._active_at = self._clock()
             case _:
                 return

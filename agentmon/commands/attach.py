@@ -13,7 +13,7 @@ from agentmon import __version__, redact, runs
 from agentmon.collect.processes import SystemReader
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import Sampler
-from agentmon.commands.run import Interval, Label
+from agentmon.commands.words import Duration, Label
 from agentmon.errors import AgentmonError
 from agentmon.events import Lifecycle, ProcessMetrics
 from agentmon.sinks import Sink, SinkBroken
@@ -25,7 +25,7 @@ from agentmon.sinks.open import open_sink
 @click.option("--team", default="default", show_default=True, help="team_id of the events.")
 @click.option("--agent", help="agent_id of the events [default: the process's name].")
 @click.option("--label", "labels", multiple=True, type=Label(), help="A label of the run; may be given several times.")
-@click.option("--interval", type=Interval(), default="2s", show_default=True, help="Time between two samples.")
+@click.option("--interval", type=Duration(0.05), default="2s", show_default=True, help="Time between two samples.")
 @click.option("--no-run-log", is_flag=True, help="No run log in the state directory.")
 @click.argument("pid", type=int)
 def command(

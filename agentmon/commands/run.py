@@ -3,13 +3,14 @@
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from agentmon import __version__, runs
 from agentmon.collect import intake
 from agentmon.collect.launch import Description, Reading, start_collector
+from agentmon.commands.words import Amount, Count, Duration, Label, Size
 from agentmon.descriptors import closed_standard, same_file
 from agentmon.errors import AgentmonError
 from agentmon.relay import child
@@ -22,41 +23,10 @@ if TYPE_CHECKING:
     from agentmon.collect.parsers.patterns import Pattern
     from agentmon.collect.prices import OwnPrice
 
+_WATCHED = ("budget", "budget_tokens", "daily_budget", "max_memory", "max_cpu", "stall")
 INTERPRETERS = (
     "python", "python3", "node", "bun", "deno", "ruby", "perl", "sh", "bash", "zsh", "uv", "uvx", "npx", "bunx", "pipx",
 )  # fmt: skip
-
-
-class Interval(click.ParamType[float]):
-    """Seconds: `2`, `2s`, `500ms`, `1m`; at least 0.05."""
-
-    name = "interval"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip()
-        for suffix, unit in (("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("", 1.0)):
-            if text.endswith(suffix):
-                try:
-                    seconds = float(text[: len(text) - len(suffix)]) * unit
-                except ValueError:
-                    continue
-                if 0.05 <= seconds < float("inf"):
-                    return seconds
-        return self.fail(f"{text!r} is no duration of at least 50ms (try 2s, 500ms, 1m)")
-
-
-class Label(click.ParamType[tuple[str, str]]):
-    """KEY=VALUE."""
-
-    name = "k=v"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        key, equals, text = str(value).partition("=")
-        if not key or not equals:
-            self.fail(f"{value!r}: write KEY=VALUE")
-        return key, text
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
@@ -67,7 +37,7 @@ class Label(click.ParamType[tuple[str, str]]):
 @click.option("--agent", help="agent_id of the events [default: the command's name].")
 @click.option("--label", "labels", multiple=True, type=Label(), help="A label of the run; may be given several times.")
 @click.option("--run-id", envvar=None, help="Name of the run [default: made from the time].")
-@click.option("--interval", type=Interval(), default="2s", show_default=True, help="Time between two samples.")
+@click.option("--interval", type=Duration(0.05), default="2s", show_default=True, help="Time between two samples.")
 @click.option("--pty", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Whether the command gets a pseudo-terminal.")  # fmt: skip
 @click.option("--meter", "meter_text", default="auto", show_default=True, metavar="SOURCES",
@@ -78,15 +48,28 @@ class Label(click.ParamType[tuple[str, str]]):
 @click.option("--no-logs", is_flag=True, help="No log entries.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
 @click.option("--no-run-log", is_flag=True, help="No run log in the state directory.")
+@click.option("--budget", type=Amount(), metavar="USD", help="Stop when the run has cost this much.")
+@click.option("--budget-tokens", type=Count(), metavar="N", help="Stop when the run has used so many tokens (2M).")
+@click.option("--daily-budget", type=Amount(), metavar="USD", help="Stop when the team's runs of today cost this much.")
+@click.option("--on-budget", type=click.Choice(["warn", "stop", "kill"]), default="stop", show_default=True,
+              help="What a used-up budget does: a notice; SIGTERM, and SIGKILL after --grace; SIGKILL at once.")  # fmt: skip
+@click.option("--budget-counts-estimates", is_flag=True, help="Let figures that are only estimated use a budget up.")
+@click.option("--max-memory", type=Size(), metavar="SIZE", help="Alert when the process tree holds more (4GB).")
+@click.option("--max-cpu", type=Amount(), metavar="PERCENT", help="Alert when it uses more of a core (300%), for --for.")
+@click.option("--for", "cpu_for", type=Duration(), default="1m", show_default=True, help="How long for --max-cpu.")
+@click.option("--stall", type=Duration(), metavar="TIME", help="Alert when there is no output and no CPU for so long (5m).")
+@click.option("--timeout", type=Duration(), metavar="TIME", help="End the command after this time (exit status 124).")
+@click.option("--grace", type=Duration(), default="10s", show_default=True, help="From SIGTERM to SIGKILL.")
+@click.option("--on-alert", metavar="CMD", help="A shell command; gets every alert as JSON on its stdin.")
 @click.option("--unbuffered", is_flag=True, help="Set PYTHONUNBUFFERED=1 for the command.")
 @click.option("-q", "--quiet", is_flag=True, help="No notices of agentmon's own.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_obj
 def command(
-    inherited: Inherited | None, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]],
+    inherited: Inherited | None, /, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]],
     run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
     unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str, dry_run: bool,
-    pattern_files: Sequence[str], price_file: str | None,
+    pattern_files: Sequence[str], price_file: str | None, timeout: float | None, grace: float, **limits: Any,
 ) -> None:  # fmt: skip
     """Run COMMAND exactly as if it had been started bare, and write what it does.
 
@@ -103,7 +86,7 @@ def command(
     if "/" in run_id or run_id.startswith(".") or not run_id.isprintable():
         raise AgentmonError(f"--run-id {run_id!r}: letters, digits, - and _ make a run id")
     chosen = intake.meter(meter_text)
-    reading = _reading(chosen, pattern_files, price_file)
+    reading = _reading(chosen, pattern_files, price_file, limits)
     notices: list[str] = []
     sinks = [] if dry_run else [open_sink(word) for word in outputs]
     stdout_fd = 1
@@ -123,6 +106,7 @@ def command(
     about = Description(
         run_id, agent or name_of(argv), team, tuple(argv), _cwd(), os.uname().nodename, __version__, interval, dict(labels),
         os.environ.get("AGENTMON_RUN_ID"), logs=not no_logs, redacted=not no_redact,
+        summary=not quiet and 2 not in closed and os.isatty(2),
     )  # fmt: skip
     before = dict(environment)
     environment[b"AGENTMON_RUN_ID"] = os.fsencode(run_id)
@@ -153,10 +137,12 @@ def command(
         raise AgentmonError(f"cannot start: {error.strerror}") from None
     for notice in notices if not quiet else ():
         click.echo(f"agentmon: {notice}", err=True)
-    Relay(to_run, wiring, inherited, collector, Patience(), quiet=quiet).run()
+    Relay(to_run, wiring, inherited, collector, Patience(timeout, grace), quiet=quiet).run()
 
 
-def _reading(chosen: intake.Meter, pattern_files: Sequence[str], price_file: str | None) -> Reading:
+def _reading(
+    chosen: intake.Meter, pattern_files: Sequence[str], price_file: str | None, limits: Mapping[str, Any]
+) -> Reading:
     """What people brought is read before anything is forked: a mistake in it is theirs to see."""
     patterns: tuple[Pattern, ...] = ()
     prices: tuple[OwnPrice, ...] = ()
@@ -168,7 +154,15 @@ def _reading(chosen: intake.Meter, pattern_files: Sequence[str], price_file: str
         from agentmon.collect.prices import load as load_prices
 
         prices = load_prices(price_file)
-    return Reading("output" in chosen.names, patterns, prices)
+    watched = None
+    if any(limits[name] is not None for name in _WATCHED):
+        from agentmon.collect.watch import Limits
+
+        watched = Limits(
+            limits["budget"], limits["budget_tokens"], limits["daily_budget"], limits["max_memory"], limits["max_cpu"],
+            limits["cpu_for"], limits["stall"], limits["on_budget"], limits["budget_counts_estimates"], limits["on_alert"],
+        )  # fmt: skip
+    return Reading("output" in chosen.names, patterns, prices, watched)
 
 
 def name_of(argv: Sequence[str]) -> str:

@@ -1,0 +1,52 @@
+"""agentmon config"""
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from agentmon import cli, config
+
+_NAMES = {
+    ParameterSource.COMMANDLINE: "the command line", ParameterSource.ENVIRONMENT: "the environment",
+    ParameterSource.DEFAULT: "the default",
+}  # fmt: skip
+
+
+@click.group("config")
+def command() -> None:
+    """What is configured, and where."""
+
+
+@command.command("show")
+def show() -> None:
+    """Every option of `run`: its value, and where that comes from.
+
+    Flags win over AGENTMON_RUN_* in the environment, that over agentmon.toml of the project (in this folder or above),
+    that over the user's ($XDG_CONFIG_HOME/agentmon/agentmon.toml).
+    """
+    for path, of_project in config.files():
+        click.echo(f"file     {path} ({'the project' if of_project else 'the user'}'s)")
+    settings = cli.settings().get("run", {})
+    run = cli.agentmon.get_command(click.get_current_context(), "run")
+    assert run is not None
+    parent = click.Context(cli.agentmon, info_name="agentmon", default_map=cli.default_map(), auto_envvar_prefix="AGENTMON")
+    with run.make_context("run", ["command"], parent=parent) as ctx:
+        for option in run.params:
+            if isinstance(option, click.Option) and option.name is not None:
+                name = cli.option_name(option)
+                source = ctx.get_parameter_source(option.name)
+                where = _NAMES.get(source, "") if source is not None else ""
+                if source is ParameterSource.DEFAULT_MAP:
+                    where = settings[name].path
+                elif source is ParameterSource.ENVIRONMENT:
+                    where = f"{where} ({option.resolve_envvar_name(ctx)})"
+                click.echo(f"{name:<24} {_text(ctx.params[option.name]):<16} {where}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value)) or "-"
+    return "-" if value is None else str(value)
