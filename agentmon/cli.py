@@ -21,9 +21,16 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"agentmon.commands.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
+        if cmd_name in CONFIGURED:
+            ctx.default_map = dict(default_map())
+        return load(cmd_name)
+
+
+def load(name: str) -> click.Command:
+    """The command of this name."""
+    command = importlib.import_module(f"agentmon.commands.{name}").command
+    assert isinstance(command, click.Command)
+    return command
 
 
 def option_name(option: click.Option) -> str:
@@ -35,23 +42,18 @@ def settings() -> dict[str, dict[str, config.Setting]]:
     """What the configuration files set. Raises AgentmonError."""
     if not config.files():
         return {}
-    context = click.Context(agentmon)
     known = {
-        name: [option_name(p) for p in found.params if isinstance(p, click.Option) and p.name != "run_id"]
+        name: [option_name(p) for p in load(name).params if isinstance(p, click.Option) and p.name != "run_id"]
         for name in CONFIGURED
-        if (found := agentmon.get_command(context, name)) is not None
     }
     return config.load(known)
 
 
 def default_map() -> dict[str, dict[str, object]]:
     """The same as click takes it: per command, by the name of the parameter."""
-    context = click.Context(agentmon)
     found: dict[str, dict[str, object]] = {}
     for name, values in settings().items():
-        command = agentmon.get_command(context, name)
-        assert command is not None
-        names = {option_name(p): p.name for p in command.params if isinstance(p, click.Option) and p.name is not None}
+        names = {option_name(p): p.name for p in load(name).params if isinstance(p, click.Option) and p.name is not None}
         found[name] = {names[option]: setting.value for option, setting in values.items()}
     return found
 
@@ -65,7 +67,7 @@ def agentmon() -> None:
 def main(argv: list[str] | None = None, inherited: object = None) -> int:
     """Run the command line; the exit status. inherited: signals.Inherited, where signals are held back for `run`."""
     try:
-        result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited, default_map=default_map())
+        result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited)
         return result if isinstance(result, int) else 0
     except AgentmonError as error:
         click.echo(f"agentmon: {error.message}", err=True)

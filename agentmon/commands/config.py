@@ -28,8 +28,7 @@ def show() -> None:
     for path, of_project in config.files():
         click.echo(f"file     {path} ({'the project' if of_project else 'the user'}'s)")
     settings = cli.settings().get("run", {})
-    run = cli.agentmon.get_command(click.get_current_context(), "run")
-    assert run is not None
+    run = cli.load("run")
     parent = click.Context(cli.agentmon, info_name="agentmon", default_map=cli.default_map(), auto_envvar_prefix="AGENTMON")
     with run.make_context("run", ["command"], parent=parent) as ctx:
         for option in run.params:
@@ -40,7 +39,7 @@ def show() -> None:
                 if source is ParameterSource.DEFAULT_MAP:
                     where = settings[name].path
                 elif source is ParameterSource.ENVIRONMENT:
-                    where = f"{where} ({option.resolve_envvar_name(ctx)})"
+                    where = f"{where} (AGENTMON_RUN_{option.name.upper()})"
                 click.echo(f"{name:<24} {_text(ctx.params[option.name]):<16} {where}")
 
 
