@@ -1,5 +1,6 @@
 """A terminal for a test: a command on a fresh pseudo-terminal that controls it, and the keys and the screen of it."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -82,10 +83,8 @@ class Terminal:
         return got
 
     def _ended(self) -> bool:
-        try:
+        with contextlib.suppress(OSError):
             self.seen += os.read(self.fd, 65536)
-        except (BlockingIOError, OSError):
-            pass
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             code = os.waitstatus_to_exitcode(status)

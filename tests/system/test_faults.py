@@ -122,8 +122,8 @@ def test_collector_is_killed(wrapper: Wrapper) -> None:
 @pytest.mark.parametrize("words", [[], ["--pty", "always"]], ids=["pipes", "session"])
 def test_relay_is_killed(wrapper: Wrapper, words: list[str]) -> None:
     code = (
-        "import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [1, 15]); os.write(1, b'pid %d\\n' % os.getpid())\n"
-        "signal.sigwait([15]); os.open('ended', os.O_CREAT)"
+        "import os, signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [1, 15])\n"
+        "os.write(1, b'pid %d\\n' % os.getpid())\nsignal.sigwait([15]); os.open('ended', os.O_CREAT)"
     )
     process = wrapper.start(python(code), *words, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, cwd=wrapper.folder)
     assert process.stdout
@@ -143,7 +143,12 @@ def test_relay_is_killed(wrapper: Wrapper, words: list[str]) -> None:
 def test_collector_is_stopped_behind_a_child_that_prints_much(wrapper: Wrapper, tmp_path: Path) -> None:
     """Nothing waits for it; when it goes on it has everything, from the spool."""
     size = 24 << 20
-    code = f"import os\nos.read(0, 1)\nline = b'x' * 1023 + b'\\n'\nfor i in range({size >> 20}):\n os.write(1, line * 1024)\nos._exit(3)"
+    code = (
+        "import os\n"
+        "os.read(0, 1)\n"
+        f"for i in range({size >> 20}): os.write(1, (b'x' * 1023 + b'\\n') * 1024)\n"
+        "os._exit(3)"
+    )
     with open(tmp_path / "out", "wb") as out:
         process = wrapper.start(python(code), "--run-id", "late", stdin=PIPE, stdout=out, stderr=PIPE)
         behind = collector("late")

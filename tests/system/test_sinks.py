@@ -18,8 +18,7 @@ LINES = "for i in range({}): print('line', i)"
 
 def _paced(wrapper: Wrapper, *options: str) -> Popen[bytes]:
     """A child that echoes each line of its stdin: the test says when there is output."""
-    process = wrapper.start(["cat"], *options, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, cwd=wrapper.folder)
-    return process
+    return wrapper.start(["cat"], *options, stdin=PIPE, stdout=DEVNULL, stderr=PIPE, cwd=wrapper.folder)
 
 
 def _say(process: Popen[bytes], *words: str) -> None:
@@ -152,7 +151,7 @@ def test_fifo_whose_reader_comes_later(wrapper: Wrapper, tmp_path: Path) -> None
 
 
 def test_fifo_whose_reader_is_replaced(wrapper: Wrapper, tmp_path: Path) -> None:
-    """No event is lost, and the second reader begins with a whole line; it may see again what the first one left unread."""
+    """No event is lost; the second reader begins with a whole line, and sees again what the first one left unread."""
     os.mkfifo(tmp_path / "pipe")
     process = _paced(wrapper, "-o", "pipe")
     first = os.open(tmp_path / "pipe", os.O_RDONLY)

@@ -56,7 +56,8 @@ def test_a_run_that_fails(wrapper: Wrapper, command: str, code: int, name: str |
 def test_log_entries(wrapper: Wrapper) -> None:
     code = (
         "import os\n"
-        "for fd, line in ((1, 'plain'), (2, '2025-01-02 03:04:05 - crew - ERROR - it broke'), (1, 'WARNING: careful'), (2, 'all is well'),"
+        "for fd, line in ((1, 'plain'), (2, '2025-01-02 03:04:05 - crew - ERROR - it broke'), (1, 'WARNING: careful'),"
+        " (2, 'all is well'),"
         " (1, 'Token usage: 1,200 input, 34 output'), (1, 'no end')):\n"
         " os.write(fd, (line + '\\n' * (line != 'no end')).encode())"
     )
@@ -114,8 +115,9 @@ def test_a_default_agent_name(wrapper: Wrapper, tmp_path: Path) -> None:
 
 
 BAD = [
-    ["--interval", "0.01"], ["--interval", "-1"], ["--interval", "nan"], ["--interval", "inf"], ["--interval", "soon"], ["--interval", "10ms"],
-    ["--label", "no-equals"], ["--label", "=v"], ["--pty", "maybe"], ["--no-such-option"], ["--run-id", "a/b"], ["--run-id", ".hidden"],
+    ["--interval", "0.01"], ["--interval", "-1"], ["--interval", "10ms"],
+    ["--interval", "nan"], ["--interval", "inf"], ["--interval", "soon"], ["--label", "no-equals"],
+    ["--label", "=v"], ["--pty", "maybe"], ["--no-such-option"], ["--run-id", "a/b"], ["--run-id", ".hidden"],
 ]  # fmt: skip
 
 

@@ -58,8 +58,9 @@ def test_pty_overrides(wrapper: Wrapper, mode: str, expected: str) -> None:
 
 def test_modes_size_and_foreground_as_bare(terminal: Open) -> None:
     code = (
-        READY
-        + "fd = os.open('/dev/tty', os.O_RDWR)\nprint(termios.tcgetattr(0), os.get_terminal_size(1), os.tcgetpgrp(fd) == os.getpgrp())\nprint('END')"
+        READY + "fd = os.open('/dev/tty', os.O_RDWR)\n"
+        "print(termios.tcgetattr(0), os.get_terminal_size(1), os.tcgetpgrp(fd) == os.getpgrp())\n"
+        "print('END')"
     )
     screens = [terminal(python(code), bare=bare, size=(33, 117)).expect(b"END\r\n") for bare in (True, False)]
     assert screens[0] == screens[1]
@@ -69,8 +70,8 @@ def test_modes_size_and_foreground_as_bare(terminal: Open) -> None:
 def test_output_is_exact(terminal: Open, wrapper: Wrapper) -> None:
     screen = terminal(
         python(
-            READY
-            + "for i in range(2000): print('line', i, 'ż\\t')\ntty.setraw(1); os.write(1, bytes(range(256)) * 50 + b'<END>')"
+            READY + "for i in range(2000): print('line', i, 'ż\\t')\n"
+            "tty.setraw(1); os.write(1, bytes(range(256)) * 50 + b'<END>')"
         )
     )
     lines = b"".join(f"line {i} ż\t\r\n".encode() for i in range(2000))
@@ -84,8 +85,9 @@ def test_output_is_exact(terminal: Open, wrapper: Wrapper) -> None:
 
 def test_window_size(terminal: Open) -> None:
     code = (
-        READY
-        + "signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_BLOCK, [28]); print('ready', flush=True)\nwhile signal.sigwait([28]): print(*os.get_terminal_size(0), flush=True)"
+        READY + "signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_BLOCK, [28])\n"
+        "print('ready', flush=True)\n"
+        "while signal.sigwait([28]): print(*os.get_terminal_size(0), flush=True)"
     )
     screen = terminal(python(code))
     screen.expect(b"ready")
@@ -99,8 +101,10 @@ def test_window_size(terminal: Open) -> None:
 @pytest.mark.parametrize(("key", "number"), [(b"\x03", 2), (b"\x1c", 3)])
 def test_keys_that_signal_do_so_once(terminal: Open, key: bytes, number: int) -> None:
     code = (
-        READY
-        + "signal.pthread_sigmask(signal.SIG_BLOCK, [2, 3]); print('ready', flush=True)\nprint('got', signal.sigwait([2, 3]))\nprint(signal.sigtimedwait([2, 3], 0.2), 'END')"
+        READY + "signal.pthread_sigmask(signal.SIG_BLOCK, [2, 3])\n"
+        "print('ready', flush=True)\n"
+        "print('got', signal.sigwait([2, 3]))\n"
+        "print(signal.sigtimedwait([2, 3], 0.2), 'END')"
     )
     screen = terminal(python(code))
     screen.expect(b"ready")
@@ -121,8 +125,9 @@ def test_ctrl_c_ends_the_child_and_the_script_around_us(terminal: Open, wrapper:
 def test_raw_keys_and_type_ahead(terminal: Open) -> None:
     screen = terminal(
         python(
-            READY
-            + "tty.setraw(0); os.write(1, b'ready')\nfor i in range(6): os.write(1, b' %02x' % os.read(0, 1)[0])\nos.write(1, b'END')"
+            READY + "tty.setraw(0); os.write(1, b'ready')\n"
+            "for i in range(6): os.write(1, b' %02x' % os.read(0, 1)[0])\n"
+            "os.write(1, b'END')"
         )
     )
     screen.expect(b"ready")
@@ -219,7 +224,11 @@ def test_stop_and_go_on_in_the_background(shell: Terminal, wrapper: Wrapper, tmp
 
 
 def test_stop_bring_back_and_interrupt(shell: Terminal, wrapper: Wrapper) -> None:
-    code = "signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_BLOCK, [18]); print('on', flush=True)\nwhile signal.sigwait([18]): print('again', flush=True)"
+    code = (
+        "signal.signal(2, signal.SIG_DFL); signal.pthread_sigmask(signal.SIG_BLOCK, [18])\n"
+        "print('on', flush=True)\n"
+        "while signal.sigwait([18]): print('again', flush=True)"
+    )
     shell.send(_wrapped(wrapper, python(READY + code)))
     shell.expect(b"on\r\n")
     for _ in range(2):

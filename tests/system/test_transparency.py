@@ -191,8 +191,8 @@ def test_a_signal_at_any_moment_of_the_start(wrapper: Wrapper) -> None:
 
 
 def test_stop_and_continue(wrapper: Wrapper) -> None:
-    process = wrapper.start(python("import os\nos.write(1, b'%d\\n' % os.getpid()); os.read(0, 1)"), stdin=PIPE, stdout=PIPE,
-                            start_new_session=False, process_group=0)  # fmt: skip
+    process = wrapper.start(python("import os\nos.write(1, b'%d\\n' % os.getpid()); os.read(0, 1)"), stdin=PIPE,
+                            stdout=PIPE, start_new_session=False, process_group=0)  # fmt: skip
     assert process.stdout
     child = int(read_until(process.stdout.fileno(), b"\n"))
 
@@ -354,7 +354,9 @@ def test_stdout_is_a_socket(wrapper: Wrapper) -> None:
 def test_environment(wrapper: Wrapper) -> None:
     env = {
         **{os.fsencode(k): os.fsencode(v) for k, v in wrapper.env.items()},
-        b"EMPTY": b"", b"BYTES": b"\xff\xfe\x80", b"LINES_": b"a\nb=c", b"\xc3(": b"1", b"LC_ALL": b"C", b"COLUMNS": b"1", b"_": b"/bin/x",
+        b"EMPTY": b"", b"BYTES": b"\xff\xfe\x80", b"LINES_": b"a\nb=c", b"\xc3(": b"1", b"LC_ALL": b"C",
+        b"COLUMNS": b"1",
+        b"_": b"/bin/x",
     }  # fmt: skip
     command = python("import os; print(sorted(p for p in os.environb.items() if not p[0].startswith(b'AGENTMON_')))")
     expected = wrapper.bare(command, env=env)

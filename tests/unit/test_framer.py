@@ -50,8 +50,9 @@ def test_lines(name: str) -> None:
 
 
 PARTS = st.sampled_from(
-    [b"a", b"word ", b"\n", b"\r\n", b"\r", b"\x1b[31m", b"\x1b[0m", b"\x1b[2C", b"\x1b[1;1H", b"\x1b]0;t\x07", b"\x1b", b"[", b"\xff",
-     "ż".encode(), b"\0", b"\t", b'{"a":1}', b"x" * 300]
+    [b"a", b"word ", b"\n", b"\r\n", b"\r", b"\x1b[31m", b"\x1b[0m", b"\x1b[2C", b"\x1b[1;1H", b"\x1b]0;t\x07", b"\x1b",
+     b"[",
+     b"\xff", "ż".encode(), b"\0", b"\t", b'{"a":1}', b"x" * 300]
 )  # fmt: skip
 
 

@@ -7,10 +7,27 @@ from agentmon.redact import MASK, Masker, mask
 
 LONG = "a1B2c3D4e5F6g7H8i9J0" * 2
 SECRETS = [
-    f"sk-ant-api03-{LONG}", f"sk-proj-{LONG}", f"sk-or-v1-{LONG}", f"sk-{LONG}", f"sk_live_{LONG}", f"AIza{LONG[:35]}", f"ya29.{LONG}",
-    f"ghp_{LONG[:36]}", f"gho_{LONG[:36]}", f"github_pat_{LONG}", f"glpat-{LONG[:20]}", "AKIAIOSFODNN7EXAMPLE", f"xoxb-123-{LONG}",
-    f"hf_{LONG[:34]}", f"gsk_{LONG}", f"xai-{LONG}", f"pplx-{LONG}", f"r8_{LONG[:37]}", f"npm_{LONG[:36]}", f"eyJ{LONG}.eyJ{LONG}.{LONG}",
-]  # fmt: skip
+    f"sk-ant-api03-{LONG}",
+    f"sk-proj-{LONG}",
+    f"sk-or-v1-{LONG}",
+    f"sk-{LONG}",
+    f"sk_live_{LONG}",
+    f"AIza{LONG[:35]}",
+    f"ya29.{LONG}",
+    f"ghp_{LONG[:36]}",
+    f"gho_{LONG[:36]}",
+    f"github_pat_{LONG}",
+    f"glpat-{LONG[:20]}",
+    "AKIAIOSFODNN7EXAMPLE",
+    f"xoxb-123-{LONG}",
+    f"hf_{LONG[:34]}",
+    f"gsk_{LONG}",
+    f"xai-{LONG}",
+    f"pplx-{LONG}",
+    f"r8_{LONG[:37]}",
+    f"npm_{LONG[:36]}",
+    f"eyJ{LONG}.eyJ{LONG}.{LONG}",
+]
 
 
 @pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret[:10])
