@@ -8,5 +8,8 @@ from agentmon.collect.parsers import Parser
 def standard() -> Sequence[Parser]:
     """Fresh parsers, for one run."""
     from agentmon.collect.parsers.basic import Basic
+    from agentmon.collect.parsers.git import Git
+    from agentmon.collect.parsers.git_reader import GitReader
 
-    return (Basic(),)
+    git = GitReader()
+    return (Basic(), Git(git))
