@@ -37,7 +37,8 @@ def acts(command: Command, tree: Worktree | None) -> list[Act]:
     if not command.own:
         if command.verb == "reset" and command.parent == "stash" and tree is not None:
             tree.take(_starts("reset: "), command.started, command.ended)
-        return []
+        if command.verb != "branch" or command.parent != "worktree":  # `worktree add` has `branch` make its branch
+            return []
     made = _Acts(command, tree).made()
     return list(made)
 
@@ -138,6 +139,8 @@ class _Acts:
         entry = self._take(lambda e: e.moving is not None and (created is None or e.moving[1] == created))
         if created is not None:
             self._made(created)
+            if tree is not None:
+                tree.now_on(created)
             yield self._act("branch_create", created, sha=entry.new if entry else None)
             return
         if entry is None or entry.moving is None or tree is None:
@@ -167,19 +170,10 @@ class _Acts:
     # ------------------------------------------------------------ acts that do not
 
     def _branch_create(self, intent: Intent) -> Iterator[Act]:
-        if self._command.verb == "worktree":
-            yield from self._worktree(intent.branch)
-            return
-        if self._command.verb == "branch" and intent.branch:
+        if intent.branch and not (self._command.verb == "worktree" and "branch" in self._command.within):
             self._made(intent.branch)
             first = self._tree.first_of(intent.branch) if self._tree else None
             yield self._act("branch_create", intent.branch, sha=first.new if first else None)
-
-    def _worktree(self, branch: str | None) -> Iterator[Act]:
-        if branch:
-            self._made(branch)
-            first = self._tree.first_of(branch) if self._tree else None
-            yield self._act("branch_create", branch, sha=first.new if first else None)
 
     def _branch_delete(self, intent: Intent) -> Iterator[Act]:
         if self._tree is not None:

@@ -15,8 +15,8 @@ MOST = 40  # lines that fit into any pipe, so that writing them cannot block
 _CHANGED = re.compile(r" (\d+) files? changed(?:, (\d+) insertions?\(\+\))?(?:, (\d+) deletions?\(-\))?")
 # A line `COMMIT OTHER` compares with OTHER in place of the commit's parents; `COMMIT` alone with its first parent.
 _COMMAND = (
-    "git", "-c", "core.fsmonitor=false", "diff-tree", "--stdin", "--root", "--always", "-M", "--diff-merges=first-parent",
-    "--shortstat", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8", "--format=%x01%H%x02%s",
+    "git", "-c", "core.fsmonitor=false", "diff-tree", "--stdin", "--root", "--always", "-M", "--shortstat",
+    "--diff-merges=first-parent", "--no-ext-diff", "--no-textconv", "--encoding=UTF-8", "--format=%x01%H%x02%s",
 )  # fmt: skip
 
 

@@ -61,6 +61,8 @@ class Worktree:
         self._began = began
         self._entries: list[Entry] = []  # those that no command has claimed
         self._head: str | None = None
+        self._on: str | None = None
+        self._claimed: Entry | None = None
         self._log = os.path.join(self.git_dir, "logs", "HEAD") if self.git_dir else None
         size = sizes.get(self._log) if self._log else None
         if size is None and self._made_in_run():
@@ -112,6 +114,7 @@ class Worktree:
         for at, entry in enumerate(self._entries):
             if fits(entry) and self._of_time(entry, started, ended):
                 del self._entries[: at + 1]
+                self._claimed = entry
                 return entry
         return None
 
@@ -125,20 +128,44 @@ class Worktree:
         return entry.time < int(self._began) - 1 or entry.time > ended + _FAR_S
 
     def branch(self) -> str | None:
-        """The branch that HEAD was on after the last claimed entry; None where it was detached."""
+        """The branch that HEAD was on after the last claimed entry; None where it was detached. The next step away
+        from there names it; without one it is where HEAD is now. A rebase names it where it returns to it."""
+        self._on = self._branch()
+        return self._on
+
+    def _branch(self) -> str | None:
+        rebasing = False
         for entry in self._entries:
-            if moving := entry.moving:
-                return None if _SHA.fullmatch(moving[0]) else moving[0]
             if found := _RETURNING.fullmatch(entry.text) or _RENAMED.fullmatch(entry.text):
                 return found[1]
-        for folder in ("rebase-merge", "rebase-apply"):
-            if any("(start)" in entry.text for entry in self._entries):
+            if moving := entry.moving:
+                return self._on if rebasing else None if _SHA.fullmatch(moving[0]) else moving[0]
+            if entry.text.startswith("commit (initial)"):  # a branch without a past: the way there is not logged
+                return self._on or self._holder()
+            rebasing = rebasing or "(start)" in entry.text
+        if rebasing:
+            for folder in ("rebase-merge", "rebase-apply"):
                 name = first_line(os.path.join(self.git_dir or "", folder, "head-name"))
                 if name and name.startswith("refs/heads/"):
                     return name.removeprefix("refs/heads/")
         head = self._head or ""
         name = head.removeprefix("ref: refs/heads/")
         return name if name != head and name != ".invalid" else None
+
+    def _holder(self) -> str | None:
+        """The branch whose own log has the last claimed entry."""
+        if self._claimed is None or self.common_dir is None:
+            return None
+        heads = os.path.join(self.common_dir, "logs", "refs", "heads")
+        for path, _ in _files(heads):
+            branch = os.path.relpath(path, heads)
+            if self._claimed in entries_of(self._shared("logs", "refs", "heads", branch) or b""):
+                return branch
+        return None
+
+    def now_on(self, branch: str) -> None:
+        """HEAD was put on a branch that a command named."""
+        self._on = branch
 
     def first_of(self, branch: str) -> Entry | None:
         """How a branch began, from its own log."""
