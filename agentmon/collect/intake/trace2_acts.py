@@ -36,7 +36,7 @@ def acts(command: Command, tree: Worktree | None) -> list[Act]:
     order in which they ended, those that are nobody's own too, for they may have moved HEAD."""
     if not command.own:
         if command.verb == "reset" and command.parent == "stash" and tree is not None:
-            tree.take(_starts("reset: "), command.started, command.ended)
+            tree.take(_starts("reset: "), command.started, command.ended, sure=True)
         if command.verb != "branch" or command.parent != "worktree":  # `worktree add` has `branch` make its branch
             return []
     made = _Acts(command, tree).made()
@@ -60,7 +60,10 @@ class _Acts:
         elif command.verb in ("checkout", "switch"):
             yield from self._checkout()
         else:
-            for intent in intents(Invocation(command.verb, command.arguments, 0, False, False)):
+            meant = intents(Invocation(command.verb, command.arguments, 0, False, False))
+            if command.verb == "merge" and not meant and not {"--abort", "--quit"} & set(command.arguments):
+                meant = [Intent("merge")]  # without a name: what the branch tracks
+            for intent in meant:
                 if make := _MAKERS.get(intent.operation):
                     yield from make(self, intent)
 
@@ -69,7 +72,7 @@ class _Acts:
     def _commit(self, intent: Intent) -> Iterator[Act]:
         if {"--short", "--porcelain", "--long"} & set(self._command.arguments):  # these only look
             return
-        entry = self._take(_starts("commit"))
+        entry = self._take(_starts("commit"), sure=True)
         if entry is None:
             if not self._logged:
                 yield self._act("commit", self._branch(), message=intent.message)
@@ -81,7 +84,9 @@ class _Acts:
         )  # fmt: skip
 
     def _merge(self, intent: Intent) -> Iterator[Act]:
-        entry = self._take(lambda e: e.text.startswith(("merge ", "commit (merge)")) and e.old != e.new)
+        source = "@{-1}" if intent.source == "-" else intent.source
+        words = (f"merge {source}:", f"merge {source} ") if source else ("merge ", "commit (merge)")
+        entry = self._take(lambda e: e.text.startswith(words) and e.old != e.new, sure=False)
         if entry is not None:
             yield self._act(
                 "merge",
@@ -92,19 +97,20 @@ class _Acts:
             )
 
     def _pull(self, _: Intent) -> Iterator[Act]:
-        first = self._take(_starts("pull"))
+        mine = _starts(" ".join(("pull", *self._command.arguments)))  # git quotes its own words here
+        first = self._take(mine, sure=False)
         if first is None:
             if self._fetched():
                 yield self._act("pull", self._branch())
             return
         self._fetched()  # claims the steps of the remote's branches
         last = first
-        while "(finish)" not in last.text and "(start)" in first.text and (entry := self._take(_starts("pull"))):
+        while "(finish)" not in last.text and "(start)" in first.text and (entry := self._take(mine, sure=True)):
             last = entry
         yield self._act("pull", self._branch(), sha=last.new, question=Question(last.new, _known(first.old)))
 
     def _rebase(self, _: Intent) -> Iterator[Act]:
-        entry = self._take(lambda e: e.text.startswith("rebase") and "(finish)" in e.text)
+        entry = self._take(lambda e: e.text.startswith("rebase") and "finish" in e.text, sure=False)
         if entry is not None:
             yield self._act("rebase", self._branch(), sha=entry.new)
 
@@ -114,7 +120,7 @@ class _Acts:
 
     def _each(self, operation: str, fits: Callable[[Entry], bool]) -> Iterator[Act]:
         """An act for each step: these commands make several commits."""
-        entry = self._take(fits)
+        entry = self._take(fits, sure=self._command.code == 0)
         while entry is not None:
             message = entry.text.partition(": ")[2]
             message = "" if message == "fast-forward" else message
@@ -122,10 +128,11 @@ class _Acts:
                 operation, self._branch(), sha=entry.new, message=message or None,
                 question=Question(entry.new, _known(entry.old)),
             )  # fmt: skip
-            entry = self._take(fits) if self._tree is not None and self._tree.next_is(fits) else None
+            entry = self._take(fits, sure=True) if self._tree is not None and self._tree.next_is(fits) else None
 
     def _reset(self, intent: Intent) -> Iterator[Act]:
-        entry = self._take(_starts("reset: "))
+        where = next((word for word in self._command.arguments if not word.startswith("-")), "HEAD")
+        entry = self._take(lambda e: e.text == f"reset: moving to {where}", sure=True)
         thrown = self._command.mode in ("hard", "merge", "keep")
         if entry is not None and (entry.old != entry.new or thrown):
             yield self._act("reset", self._branch(), sha=entry.new)
@@ -136,7 +143,7 @@ class _Acts:
             return
         meant = intents(Invocation(command.verb, command.arguments, 0, False, False))
         created = next((intent.branch for intent in meant if intent.operation == "branch_create"), None)
-        entry = self._take(lambda e: e.moving is not None and (created is None or e.moving[1] == created))
+        entry = self._take(lambda e: e.moving is not None and self._went(e.moving[1], created), sure=True)
         if created is not None:
             self._made(created)
             if tree is not None:
@@ -149,10 +156,20 @@ class _Acts:
                 yield self._act("checkout", branch)
             return
         before, after = entry.moving
+        if tree.has_branch(after):
+            tree.now_on(after)
         branch = self._branch()
         if before == after or (branch is None and entry.old == entry.new and before == entry.old):
             return
         yield self._act("branch_create" if self._sprang(entry, branch) else "checkout", branch, sha=entry.new)
+
+    def _went(self, where: str, created: str | None) -> bool:
+        """Whether a checkout to there is this one."""
+        if created is not None:
+            return where == created
+        words = [word for word in self._command.arguments if not word.startswith("-") or word == "-"]
+        known = [word for word in words if word != "-" and "@{" not in word]
+        return len(known) < len(words) or not words or any(w == where or w.endswith(f"/{where}") for w in known)
 
     def _sprang(self, entry: Entry, branch: str | None) -> bool:
         """Whether the checkout made the branch from a remote's of that name, as git does unasked."""
@@ -193,7 +210,7 @@ class _Acts:
             yield self._act("fetch", self._branch())
 
     def _clone(self, _: Intent) -> Iterator[Act]:
-        entry = self._take(_starts("clone: "))
+        entry = self._take(_starts("clone: "), sure=True)
         yield self._act("clone", self._branch(), sha=entry.new if entry else None)
 
     def _stash(self, intent: Intent) -> Iterator[Act]:
@@ -223,8 +240,10 @@ class _Acts:
     def _logged(self) -> bool:
         return self._tree is not None and self._tree.logged
 
-    def _take(self, fits: Callable[[Entry], bool]) -> Entry | None:
-        return self._tree.take(fits, self._command.started, self._command.ended) if self._tree is not None else None
+    def _take(self, fits: Callable[[Entry], bool], *, sure: bool) -> Entry | None:
+        if self._tree is None:
+            return None
+        return self._tree.take(fits, self._command.started, self._command.ended, sure=sure)
 
     def _branch(self) -> str | None:
         return self._tree.branch() if self._tree is not None else None
@@ -235,7 +254,10 @@ class _Acts:
 
     def _fetched(self) -> bool:
         received = bool(_RECEIVED & self._command.within)
-        moved = self._tree.fetched(self._command.started, self._command.ended) if self._tree is not None else False
+        command, words = self._command, [self._command.verb, *self._command.arguments]
+        if {"--all", "--multiple"} & set(words):  # then others do it for it
+            words = words[:1]
+        moved = self._tree is not None and self._tree.fetched(" ".join(words), command.started, command.ended)
         return received or moved
 
 

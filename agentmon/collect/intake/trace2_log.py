@@ -16,11 +16,12 @@ from agentmon.collect.intake.trace2_folders import first_line, git_folders
 
 _LINE = re.compile(rb"([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [^\n]*?> (-?\d{1,18}) [+-]\d{1,6}(?:\t([^\n]*))?\Z")
 _MOVING = re.compile(r"checkout: moving from (.+) to (.+)")
-_RETURNING = re.compile(r"[^:]*\((?:finish|abort)\): returning to refs/heads/(.+)")
+_RETURNING = re.compile(r"[^:]*(?:\((?:finish|abort)\)|finished): returning to refs/heads/(.+)")
 _RENAMED = re.compile(r"Branch: renamed refs/heads/(.+) to refs/heads/(.+)")
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST = 1 << 20
 _CLOCK_S = 0.02  # time(2) may lag behind gettimeofday(2) by a tick of the kernel
+_COARSE_S = 0.01  # times of files come from the same tick
 _FAR_S = 3600.0
 
 
@@ -38,6 +39,11 @@ class Entry:
         """From where to where a checkout went."""
         found = _MOVING.fullmatch(self.text)
         return (found[1], found[2]) if found else None
+
+    @property
+    def inner(self) -> bool:
+        """Whether it is a step on the way of something longer, or what undoing that leaves."""
+        return self.text.startswith("rebase") or "(start)" in self.text or (self.text == "reset: moving to HEAD")
 
 
 def entries_of(data: bytes) -> list[Entry]:
@@ -62,6 +68,7 @@ class Worktree:
         self._entries: list[Entry] = []  # those that no command has claimed
         self._head: str | None = None
         self._on: str | None = None
+        self._rebasing: str | None = None
         self._claimed: Entry | None = None
         self._log = os.path.join(self.git_dir, "logs", "HEAD") if self.git_dir else None
         size = sizes.get(self._log) if self._log else None
@@ -70,7 +77,7 @@ class Worktree:
         self._known_start = size is not None
         self._offset = size or 0
         self.made: set[str] = set()
-        self.claimed: dict[str, int] = {}
+        self._claimed_of: dict[str, int] = {}
 
     @property
     def logged(self) -> bool:
@@ -84,6 +91,7 @@ class Worktree:
         for _ in range(3):
             self._head = first_line(os.path.join(self.git_dir, "HEAD"))
             self._read(since)
+            self._rebasing = self._head_name()
             if self._head == first_line(os.path.join(self.git_dir, "HEAD")):
                 return
 
@@ -108,14 +116,17 @@ class Worktree:
             self._known_start = True
         self._entries += found
 
-    def take(self, fits: Callable[[Entry], bool], started: float, ended: float) -> Entry | None:
+    def take(self, fits: Callable[[Entry], bool], started: float, ended: float, *, sure: bool) -> Entry | None:
         """The first entry not yet claimed that fits, and is of that time (or of no possible time at all, where
-        GIT_COMMITTER_DATE is set); all before it are claimed with it."""
+        GIT_COMMITTER_DATE is set); all before it are claimed with it. A command that may have left no entry (not
+        sure) takes none that lies behind another command's of the same second: that would be a later command's."""
         for at, entry in enumerate(self._entries):
             if fits(entry) and self._of_time(entry, started, ended):
                 del self._entries[: at + 1]
                 self._claimed = entry
                 return entry
+            if not sure and entry.time >= int(started - _CLOCK_S) and not entry.inner:
+                return None
         return None
 
     def next_is(self, fits: Callable[[Entry], bool]) -> bool:
@@ -143,11 +154,8 @@ class Worktree:
             if entry.text.startswith("commit (initial)"):  # a branch without a past: the way there is not logged
                 return self._on or self._holder()
             rebasing = rebasing or "(start)" in entry.text
-        if rebasing:
-            for folder in ("rebase-merge", "rebase-apply"):
-                name = first_line(os.path.join(self.git_dir or "", folder, "head-name"))
-                if name and name.startswith("refs/heads/"):
-                    return name.removeprefix("refs/heads/")
+        if rebasing:  # it has not ended yet
+            return self._rebasing or self._on
         head = self._head or ""
         name = head.removeprefix("ref: refs/heads/")
         return name if name != head and name != ".invalid" else None
@@ -162,6 +170,18 @@ class Worktree:
             if self._claimed in entries_of(self._shared("logs", "refs", "heads", branch) or b""):
                 return branch
         return None
+
+    def _head_name(self) -> str | None:
+        for folder in ("rebase-merge", "rebase-apply"):
+            name = first_line(os.path.join(self.git_dir or "", folder, "head-name"))
+            if name and name.startswith("refs/heads/"):
+                return name.removeprefix("refs/heads/")
+        return None
+
+    def has_branch(self, name: str) -> bool:
+        """Whether there is a branch of that name now."""
+        places = (("refs", "heads", name), ("logs", "refs", "heads", name))
+        return any(os.path.isfile(os.path.join(self.common_dir or "", *place)) for place in places if "\0" not in name)
 
     def now_on(self, branch: str) -> None:
         """HEAD was put on a branch that a command named."""
@@ -188,25 +208,26 @@ class Worktree:
         except (OSError, ValueError):
             return None
 
-    def fetched(self, started: float, ended: float) -> bool:
-        """Whether a fetch of that time moved a remote's branch: at most one entry of each log is its own."""
+    def fetched(self, words: str, started: float, ended: float) -> bool:
+        """Whether a fetch of that time moved a remote's branch. words: how it calls itself in the logs. A log that was
+        last written while it ran is its own; of one that was written later, only what is not the last entry can be."""
         moved = False
         for path, info in _files(os.path.join(self.common_dir or "", "logs", "refs", "remotes")):
-            if info.st_mtime < started - _CLOCK_S or info.st_size <= self.claimed.get(path, 0):
+            at = self._claimed_of.get(path, max(0, info.st_size - 8192))
+            if info.st_mtime < started - _COARSE_S or info.st_size <= at:
                 continue
-            at = self.claimed.get(path, max(0, info.st_size - 8192))
             try:
                 with open(path, "rb") as file:
                     file.seek(at)
-                    data = file.read(_MOST)
+                    lines = file.read(_MOST).splitlines(keepends=True)
             except OSError:
                 continue
-            for line in data.splitlines(keepends=True):
+            for line in lines if info.st_mtime <= ended else lines[:-1]:
                 at += len(line)
                 found = entries_of(line.rstrip(b"\n"))
-                if found and found[0].text.startswith(("fetch", "pull")) and self._of_time(found[0], started, ended):
+                if found and found[0].text.startswith(words) and self._of_time(found[0], started, ended):
                     moved = True
-                    self.claimed[path] = at
+                    self._claimed_of[path] = at
                     break
         return moved
 
