@@ -93,7 +93,8 @@ def test_a_script_of_sixty(place: Place) -> None:
     times = [act["at"] for act in found]
     assert times == sorted(times)
     stepping = {"commit", "merge", "pull", "rebase", "reset", "revert", "cherry_pick", "checkout"}
-    assert all(len(act["sha"]) == 40 for act in found if act["operation"] in stepping)
+    there = [act for act in found if act.get("repo") == str(place.work / "project")]
+    assert all(len(act["sha"]) == 40 for act in there if act["operation"] in stepping)
     at = {act["message"]: act for act in found if act.get("message")}
     repo = str(place.work / "project")
     for name, path, ref in (
@@ -161,6 +162,15 @@ def test_dates_that_the_user_chose(place: Place) -> None:
     assert [act["message"] for act in place.activities()[:3]] == ["1", "2", "3"]
 
 
+def test_a_worktree_that_is_gone_before_anybody_looked(place: Place) -> None:
+    script = (
+        "git init -q -b main; git commit -q --allow-empty -m x; git worktree add -q -b wt ../wt; cd ../wt;"
+        "git commit -q --allow-empty -m y; git checkout -q -b z; git commit -q --allow-empty -m z; rm -rf ../wt"
+    )
+    place.run(["sh", "-c", script])
+    assert place.acts() == ["commit main", "branch_create wt", "commit wt", "branch_create z", "commit z"]
+
+
 class TestTheUsersOwn:
     def test_target_in_the_environment(self, place: Place) -> None:
         own = place.path / "own"
@@ -181,6 +191,12 @@ class TestTheUsersOwn:
         assert b'"commit"' in own.read_bytes()
         assert place.acts() == []
         assert b"trace2.eventTarget" in done.stderr
+
+
+def test_no_git_at_all(place: Place) -> None:
+    done = place.run(["/bin/sh", "-c", "git status || echo none"], more={"PATH": "/nonexistent"})
+    assert done.stdout == b"none\n"
+    assert place.acts() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])

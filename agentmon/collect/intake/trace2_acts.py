@@ -35,12 +35,20 @@ def acts(command: Command, tree: Worktree | None) -> list[Act]:
     """The acts of one command, in order. tree: the working tree that it ran in, freshly read; commands must come in the
     order in which they ended, those that are nobody's own too, for they may have moved HEAD."""
     if not command.own:
-        if command.verb == "reset" and command.parent == "stash" and tree is not None:
-            tree.take(_starts("reset: "), command.started, command.ended, sure=True)
+        if tree is not None and command.code == 0:
+            _follow(command, tree)
         if command.verb != "branch" or command.parent != "worktree":  # `worktree add` has `branch` make its branch
             return []
     made = _Acts(command, tree).made()
     return list(made)
+
+
+def _follow(command: Command, tree: Worktree) -> None:
+    """What git's own commands do to HEAD."""
+    if command.verb == "reset" and command.parent == "stash":
+        tree.take(_starts("reset: "), command.started, command.ended, sure=True)
+    if command.verb == "symbolic-ref" and len(command.arguments) > 1 and command.arguments[0] == "HEAD":
+        tree.now_on(command.arguments[1].removeprefix("refs/heads/"))  # how `worktree add` begins
 
 
 class _Acts:
@@ -55,6 +63,8 @@ class _Acts:
             return
         if command.code != 0:
             return
+        if command.verb == "symbolic-ref" and self._tree is not None:
+            _follow(command, self._tree)
         if command.verb == "am":
             yield from self._each("commit", _starts("am: "))
         elif command.verb in ("checkout", "switch"):
@@ -86,6 +96,8 @@ class _Acts:
     def _merge(self, intent: Intent) -> Iterator[Act]:
         source = "@{-1}" if intent.source == "-" else intent.source
         words = (f"merge {source}:", f"merge {source} ") if source else ("merge ", "commit (merge)")
+        if not self._logged and self._changed:
+            yield self._act("merge", self._branch(), message=intent.message)
         entry = self._take(lambda e: e.text.startswith(words) and e.old != e.new, sure=False)
         if entry is not None:
             yield self._act(
@@ -113,10 +125,15 @@ class _Acts:
         entry = self._take(lambda e: e.text.startswith("rebase") and "finish" in e.text, sure=False)
         if entry is not None:
             yield self._act("rebase", self._branch(), sha=entry.new)
+        elif not self._logged and self._changed:
+            yield self._act("rebase", self._branch())
 
     def _picked(self) -> Iterator[Act]:
         verb = self._command.verb
         yield from self._each(_PICKED[verb], _starts(f"{verb}", f"commit ({verb})"))
+        if not self._logged and self._command.code == 0:
+            for intent in intents(Invocation(verb, self._command.arguments, 0, False, False)):
+                yield self._act(intent.operation, self._branch())
 
     def _each(self, operation: str, fits: Callable[[Entry], bool]) -> Iterator[Act]:
         """An act for each step: these commands make several commits."""
@@ -136,6 +153,8 @@ class _Acts:
         thrown = self._command.mode in ("hard", "merge", "keep")
         if entry is not None and (entry.old != entry.new or thrown):
             yield self._act("reset", self._branch(), sha=entry.new)
+        elif entry is None and thrown and not self._logged:
+            yield self._act("reset", self._branch())
 
     def _checkout(self) -> Iterator[Act]:
         command, tree = self._command, self._tree
@@ -152,7 +171,9 @@ class _Acts:
             return
         if entry is None or entry.moving is None or tree is None:
             branch = meant[0].branch if meant and command.mode == "branch" and not self._logged else None
-            if branch is not None:
+            if branch is not None and branch != self._branch():
+                if tree is not None:
+                    tree.now_on(branch)
                 yield self._act("checkout", branch)
             return
         before, after = entry.moving
@@ -235,6 +256,11 @@ class _Acts:
     ) -> Act:  # fmt: skip
         activity = GitActivity(operation, branch, message=message, sha=sha, repo=self._repo, source="trace2")
         return Act(activity, question)
+
+    @property
+    def _changed(self) -> bool:
+        """Without a log: whether git looked for something to clean up, as it does after a merge that was one."""
+        return bool({"maintenance", "gc"} & self._command.within)
 
     @property
     def _logged(self) -> bool:

@@ -141,7 +141,8 @@ class Worktree:
     def branch(self) -> str | None:
         """The branch that HEAD was on after the last claimed entry; None where it was detached. The next step away
         from there names it; without one it is where HEAD is now. A rebase names it where it returns to it."""
-        self._on = self._branch()
+        on = self._branch()
+        self._on = on.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if on is not None else None
         return self._on
 
     def _branch(self) -> str | None:
@@ -156,9 +157,11 @@ class Worktree:
             rebasing = rebasing or "(start)" in entry.text
         if rebasing:  # it has not ended yet
             return self._rebasing or self._on
-        head = self._head or ""
+        if self._head is None:  # gone meanwhile
+            return self._on
+        head = self._head
         name = head.removeprefix("ref: refs/heads/")
-        return name if name != head and name != ".invalid" else None
+        return self._on if name == ".invalid" else name if name != head else None
 
     def _holder(self) -> str | None:
         """The branch whose own log has the last claimed entry."""

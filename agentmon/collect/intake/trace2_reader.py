@@ -19,6 +19,7 @@ from agentmon.events import Finding
 _CLOSING_S = 2.0
 _LONGEST = 4 << 20
 _TREES = 500
+_MESSAGE = 1000
 
 
 class Trace:
@@ -29,7 +30,7 @@ class Trace:
     """
 
     FULL = 1 << 20
-    HELD = 8  # old files that are still read: of git processes that go on for long
+    HELD = 64  # old files that are still read: of git processes that go on for long
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -190,9 +191,13 @@ def _asks(waiting: _Waiting) -> bool:
 
 def _finding(waiting: _Waiting) -> Finding:
     activity = waiting.act.activity
+    if activity.message is not None:
+        activity = replace(activity, message=activity.message[:_MESSAGE])
     if waiting.figures is not None:
         figures = waiting.figures
-        subject = activity.message if activity.operation == "pull" else figures.subject or activity.message
+        subject = (
+            activity.message if activity.operation == "pull" else (figures.subject or "")[:_MESSAGE] or activity.message
+        )
         activity = replace(
             activity, message=subject, files_changed=figures.files_changed, insertions=figures.insertions,
             deletions=figures.deletions,
