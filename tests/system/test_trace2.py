@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.trace2_script import EXPECTED, SCRIPT
+from tests.system.trace2_script import EXPECTED, HARD, SCRIPT
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_S = 20.0
@@ -110,6 +110,11 @@ def test_a_script_of_sixty(place: Place) -> None:
         numbers = place.git("-C", repo, "diff", "--shortstat", "-M", parent(place, repo, act["sha"]), act["sha"])
         told = [act["files_changed"], act["insertions"], act["deletions"]]
         assert told == shortstat(numbers), message
+
+
+def test_what_is_continued_and_what_has_another_name(place: Place) -> None:
+    place.run(["sh", "-c", "\n".join(line for line, _ in HARD)])
+    assert place.acts() == [act for _, acts in HARD for act in acts]
 
 
 def parent(place: Place, repo: str, sha: str) -> str:

@@ -84,5 +84,28 @@ STEPS: list[tuple[str, list[str]]] = [
      ["branch_create copy", "branch_delete moved"]),
 ]  # fmt: skip
 
+# What stops half-way and is continued, and what goes by another name.
+HARD: list[tuple[str, list[str]]] = [
+    ("git init -q -b main project && cd project && export GIT_EDITOR=true", []),
+    ("for n in 1 2 3; do echo $n > f; git add f; git commit -qm $n; done", ["commit main"] * 3),
+    ("git revert --no-edit HEAD~1; echo 9 > f; git add f; git revert --continue", ["revert main"]),
+    ("git checkout -q -b a HEAD~1; echo a > f; git commit -qam a", ["branch_create a", "commit a"]),
+    ("git checkout -q -; git merge -q a; echo m > f; git add f; git merge --continue", ["checkout main", "merge main"]),
+    ("git switch -q a; git rebase -q main~1; echo r > f; git add f; git rebase --continue", ["checkout a", "rebase a"]),
+    ("git switch -q main; git cherry-pick a; echo c > f; git add f; git cherry-pick --continue",
+     ["checkout main", "cherry_pick main"]),
+    ("GIT_REFLOG_ACTION=mine git commit -q --allow-empty -m 'by another name'", ["commit main"]),
+    ("git format-patch -q -1 --stdout main~4 > ../patch; git reset -q --hard main~5; git am -q ../patch",
+     ["reset main", "commit main"]),
+    ("git checkout -q main~1; git checkout -q @{-1}", ["checkout None", "checkout main"]),
+    ("git switch -q -C b a; git branch --force c a; git branch -m c d", ["branch_create b", "branch_create c"]),
+    ("git switch -q --orphan fresh; git commit -q --allow-empty -m fresh", ["branch_create fresh", "commit fresh"]),
+    ("git switch -q b; echo s > f; git stash -q; git stash branch sb",
+     ["checkout b", "stash b", "branch_create sb", "stash sb"]),
+    ("git worktree add -q ../tree; git worktree add -q --detach ../loose", ["branch_create tree"]),
+    ("git init -q --bare ../bare.git; git push -q ../bare.git main; git --git-dir=../bare.git branch there main",
+     ["push main", "branch_create there"]),
+]  # fmt: skip
+
 EXPECTED = [act for _, acts in STEPS for act in acts]
 SCRIPT = "\n".join(line for line, _ in STEPS)

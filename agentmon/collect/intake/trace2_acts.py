@@ -20,6 +20,8 @@ from agentmon.events import GitActivity
 
 _RECEIVED = frozenset({"unpack-objects", "index-pack"})
 _ZERO = re.compile("0+")
+_NAMES = ("am", "Branch", "checkout", "cherry-pick", "clone", "commit", "merge", "pull", "rebase", "reset", "revert")
+_DELEGATED = {("worktree", "branch"), ("stash", "checkout")}  # `worktree add -b x`, `stash branch x`
 _PICKED = {"cherry-pick": "cherry_pick", "revert": "revert"}
 
 
@@ -37,7 +39,7 @@ def acts(command: Command, tree: Worktree | None) -> list[Act]:
     if not command.own:
         if tree is not None and command.code == 0:
             _follow(command, tree)
-        if command.verb != "branch" or command.parent != "worktree":  # `worktree add` has `branch` make its branch
+        if (command.parent, command.verb) not in _DELEGATED:
             return []
     made = _Acts(command, tree).made()
     return list(made)
@@ -66,7 +68,7 @@ class _Acts:
         if command.verb == "symbolic-ref" and self._tree is not None:
             _follow(command, self._tree)
         if command.verb == "am":
-            yield from self._each("commit", _starts("am: "))
+            yield from self._each("commit", _starts("am: "), sure=True)
         elif command.verb in ("checkout", "switch"):
             yield from self._checkout()
         else:
@@ -82,7 +84,7 @@ class _Acts:
     def _commit(self, intent: Intent) -> Iterator[Act]:
         if {"--short", "--porcelain", "--long"} & set(self._command.arguments):  # these only look
             return
-        entry = self._take(_starts("commit"), sure=True)
+        entry = self._take(lambda e: e.text.startswith("commit") or _named_otherwise(e), sure=True)
         if entry is None:
             if not self._logged:
                 yield self._act("commit", self._branch(), message=intent.message)
@@ -130,22 +132,27 @@ class _Acts:
 
     def _picked(self) -> Iterator[Act]:
         verb = self._command.verb
-        yield from self._each(_PICKED[verb], _starts(f"{verb}", f"commit ({verb})"))
+        continued = "--continue" in self._command.arguments
+        if continued and (entry := self._take(_starts("commit", verb), sure=self._command.code == 0)):
+            yield self._step(_PICKED[verb], entry)
+        yield from self._each(_PICKED[verb], _starts(verb), sure=self._command.code == 0 and not continued)
         if not self._logged and self._command.code == 0:
             for intent in intents(Invocation(verb, self._command.arguments, 0, False, False)):
                 yield self._act(intent.operation, self._branch())
 
-    def _each(self, operation: str, fits: Callable[[Entry], bool]) -> Iterator[Act]:
+    def _each(self, operation: str, fits: Callable[[Entry], bool], *, sure: bool) -> Iterator[Act]:
         """An act for each step: these commands make several commits."""
-        entry = self._take(fits, sure=self._command.code == 0)
+        entry = self._take(fits, sure=sure)
         while entry is not None:
-            message = entry.text.partition(": ")[2]
-            message = "" if message == "fast-forward" else message
-            yield self._act(
-                operation, self._branch(), sha=entry.new, message=message or None,
-                question=Question(entry.new, _known(entry.old)),
-            )  # fmt: skip
+            yield self._step(operation, entry)
             entry = self._take(fits, sure=True) if self._tree is not None and self._tree.next_is(fits) else None
+
+    def _step(self, operation: str, entry: Entry) -> Act:
+        message = entry.text.partition(": ")[2]
+        return self._act(
+            operation, self._branch(), sha=entry.new, message=message if message != "fast-forward" else None,
+            question=Question(entry.new, _known(entry.old)),
+        )  # fmt: skip
 
     def _reset(self, intent: Intent) -> Iterator[Act]:
         where = next((word for word in self._command.arguments if not word.startswith("-")), "HEAD")
@@ -170,11 +177,12 @@ class _Acts:
             yield self._act("branch_create", created, sha=entry.new if entry else None)
             return
         if entry is None or entry.moving is None or tree is None:
-            branch = meant[0].branch if meant and command.mode == "branch" and not self._logged else None
+            silent = bool(meant) and command.mode == "branch" and not self._logged
+            branch = meant[0].branch if silent else None
             if branch is not None and branch != self._branch():
-                if tree is not None:
-                    tree.now_on(branch)
                 yield self._act("checkout", branch)
+            if tree is not None and command.mode == "branch" and not self._logged:
+                tree.now_on(branch)
             return
         before, after = entry.moving
         if tree.has_branch(after):
@@ -289,6 +297,11 @@ class _Acts:
 
 def _starts(*words: str) -> Callable[[Entry], bool]:
     return lambda entry: entry.text.startswith(words)
+
+
+def _named_otherwise(entry: Entry) -> bool:
+    """A step that GIT_REFLOG_ACTION has named."""
+    return entry.old != entry.new and not entry.text.startswith(_NAMES)
 
 
 def _known(sha: str) -> str | None:

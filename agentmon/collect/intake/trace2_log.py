@@ -157,7 +157,7 @@ class Worktree:
             rebasing = rebasing or "(start)" in entry.text
         if rebasing:  # it has not ended yet
             return self._rebasing or self._on
-        if self._head is None:  # gone meanwhile
+        if self._head is None or (self._on and not self.logged):  # gone meanwhile, or what commands say is all there is
             return self._on
         head = self._head
         name = head.removeprefix("ref: refs/heads/")
@@ -186,8 +186,8 @@ class Worktree:
         places = (("refs", "heads", name), ("logs", "refs", "heads", name))
         return any(os.path.isfile(os.path.join(self.common_dir or "", *place)) for place in places if "\0" not in name)
 
-    def now_on(self, branch: str) -> None:
-        """HEAD was put on a branch that a command named."""
+    def now_on(self, branch: str | None) -> None:
+        """HEAD was put on a branch that a command named; None: on one that it did not name."""
         self._on = branch
 
     def first_of(self, branch: str) -> Entry | None:
