@@ -39,6 +39,7 @@ class RunTelemetry:
     agents: dict[str, AgentTelemetry] = field(default_factory=dict)
     usage: Ledger = field(default_factory=Ledger)
     git_operations: dict[str, int] = field(default_factory=dict)
+    git_exact: bool = False
     alerts: list[Alert] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     log_levels: dict[str, int] = field(default_factory=dict)
@@ -70,7 +71,11 @@ def apply(state: RunTelemetry, event: Event) -> None:
         case ActivityLog():
             agent.activity_logs.append(payload)
             state.log_levels[payload.level] = state.log_levels.get(payload.level, 0) + 1
+        case GitActivity(source="output") if state.git_exact:
+            pass
         case GitActivity():
+            if payload.source == "trace2" and not state.git_exact:
+                _trust_git(state)
             agent.git_activities.append(payload)
             state.git_operations[payload.operation] = state.git_operations.get(payload.operation, 0) + 1
         case TokenUsage():
@@ -83,6 +88,15 @@ def apply(state: RunTelemetry, event: Event) -> None:
             state.alerts.append(payload)
         case Gap():
             state.gaps.append(payload)
+
+
+def _trust_git(state: RunTelemetry) -> None:
+    """git itself speaks in this run (its first act from trace2 is seen): what was only printed counts no more, neither
+    what came before this nor what comes after."""
+    state.git_exact = True
+    state.git_operations.clear()
+    for agent in state.agents.values():
+        agent.git_activities.clear()
 
 
 def fold(events: Iterable[Event]) -> RunTelemetry:
