@@ -72,7 +72,7 @@ def start_collector(
             os._exit(0)
     for fd in ({channel.read_fd, notes_write} | theirs) - {1, 2}:
         os.close(fd)
-    return Reporter(channel, notes_read)
+    return Reporter(channel, notes_read, folder)
 
 
 def _collect(

@@ -20,11 +20,12 @@ _CHUNK = 64 * 1024
 class Reporter:
     """Tells the collector what happens, and hears its notes.
 
-    heard: called with each note. lost: called once when the collector has gone before its time.
+    folder: what the collector removes at its end, and we, if it has ended before its time. heard: called with each
+    note. lost: called once when the collector has gone before its time.
     """
 
-    def __init__(self, channel: Channel, notes_fd: int) -> None:
-        self.channel, self.notes_fd = channel, notes_fd
+    def __init__(self, channel: Channel, notes_fd: int, folder: str | None = None) -> None:
+        self.channel, self.notes_fd, self._folder = channel, notes_fd, folder
         self.alive = True
         self.heard: Callable[[str], None] = lambda _: None
         self.lost: Callable[[], None] = lambda: None
@@ -72,6 +73,10 @@ class Reporter:
         Files and `-` get up to 5 s, everything else only as long as it makes progress.
         """
         if not self.alive:
+            if self._folder is not None:  # the collector would have removed it
+                import shutil
+
+                shutil.rmtree(self._folder, ignore_errors=True)
             return
         self.tell(frames.EXIT, **fields)
         self.lost = lambda: None

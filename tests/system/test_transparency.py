@@ -360,8 +360,16 @@ def test_environment(wrapper: Wrapper) -> None:
     }  # fmt: skip
     command = python("import os; print(sorted(p for p in os.environb.items() if not p[0].startswith(b'AGENTMON_')))")
     expected = wrapper.bare(command, env=env)
-    assert wrapper.run(command, env=env) == expected
+    assert wrapper.run(command, "--meter", "output", env=env) == expected
     assert b"BYTES" in expected.out
+
+
+def test_all_that_is_added_to_the_environment_is_told(wrapper: Wrapper) -> None:
+    command = python("import os, sys; print(*(f'{k}={v}' for k, v in os.environ.items()), sep='\\0')")
+    bare, wrapped = (set(run(command).out.split(b"\0")) for run in (wrapper.bare, wrapper.run))
+    told = wrapper.run(command, "--dry-run").out.splitlines()
+    names = {line.split()[1].split(b"=")[0] for line in told if line.startswith(b"environment")}
+    assert {pair.split(b"=")[0] for pair in wrapped - bare} == names
 
 
 def test_argv(wrapper: Wrapper) -> None:
@@ -475,5 +483,6 @@ def test_what_comes_from_the_interpreter_does_not_reach_the_child(wrapper: Wrapp
         "-c",
         "import os; print(os.open('/proc/self/environ', 0) and open('/proc/self/environ').read())",
     ]
-    bare, wrapped = (run(command, env=env).out.split(b"\0") for run in (wrapper.bare, wrapper.run))
+    bare = wrapper.bare(command, env=env).out.split(b"\0")
+    wrapped = wrapper.run(command, "--meter", "output", env=env).out.split(b"\0")
     assert [w for w in wrapped if not w.startswith(b"AGENTMON_")] == bare

@@ -95,7 +95,7 @@ def prepare(chosen: Meter, folder: str, environment: Mapping[bytes, bytes], argv
 def make_folder(run_id: str) -> str:
     """A private folder for what children write for us, in $XDG_RUNTIME_DIR or $TMPDIR or /tmp. Raises OSError."""
     for base in filter(None, (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"), "/tmp")):
-        path = os.path.join(base, f"agentmon-{os.getuid()}-{run_id}")
+        path = os.path.join(base, f"agentmon-{os.getuid()}-{run_id[:64]}-{os.urandom(4).hex()}")
         try:
             os.mkdir(path, 0o700)
         except OSError:
