@@ -70,6 +70,7 @@ class Relay:
         self._exec_errno: int | None = None
         self._error_fd: int | None = None
         self._input = bytearray()
+        self._at_line_start = True
         self._settle_until = 0.0
         self._input_open = wiring.input_fd is not None and 0 not in wiring.closed
         self._abandoned = False
@@ -284,7 +285,9 @@ class Relay:
         if not data:
             self._close_input()
             if self._terminal is None and self._wiring.master is not None:
-                data = b"\x04"  # the end of piped input is Ctrl-D for a terminal
+                # the end of piped input is Ctrl-D for a terminal; within a line the first one only ends the line
+                data = b"\x04" if self._at_line_start else b"\x04\x04"
+        self._at_line_start = data.endswith(b"\n")
         self._input += data
         self._write_input()
 
