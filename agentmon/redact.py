@@ -1,6 +1,7 @@
 """Secrets of known shape, masked. The shapes are those that the providers document for their keys."""
 
 import re
+from collections.abc import Iterable, Iterator
 
 NEEDLES = (
     "sk-", "sk_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "xox", "hf_",
@@ -37,6 +38,23 @@ def mask(text: str) -> str:
         text = _PEM.sub(MASK, text)
     text = _KEYS.sub(MASK, text)
     return _NAMED.sub(lambda m: m[1] + MASK, text)
+
+
+_SECRET_FLAG = re.compile(r"--?[a-z-]{0,40}(?:api-?key|token|secret|password|passwd)", re.IGNORECASE)
+
+
+def mask_words(words: Iterable[str]) -> Iterator[str]:
+    """A command line without its secrets: known shapes, and what follows or belongs to `--api-key` and the like."""
+    secret = False
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if secret and not word.startswith("-"):
+            yield MASK
+        elif _SECRET_FLAG.fullmatch(flag) and equals and value:
+            yield flag + equals + MASK
+        else:
+            yield mask(word)
+        secret = not equals and _SECRET_FLAG.fullmatch(word) is not None
 
 
 class Masker:

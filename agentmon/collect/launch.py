@@ -94,7 +94,7 @@ def _collect(
     words = map(_valid, about.argv)
     about = replace(
         about, agent_id=_valid(about.agent_id), team_id=_valid(about.team_id), host=_valid(about.host),
-        argv=tuple(map(redact.mask, words) if about.redacted else words),
+        argv=tuple(redact.mask_words(words) if about.redacted else words),
         cwd=None if about.cwd is None else _valid(about.cwd),
         labels={_valid(key): _valid(text) for key, text in about.labels.items()},
         parent_run_id=None if about.parent_run_id is None else _valid(about.parent_run_id),

@@ -35,7 +35,7 @@ def command(
     """Metrics of a process that already runs, and of its tree, until it ends or Ctrl-C."""
     try:
         process = psutil.Process(pid)
-        name, argv = process.name(), tuple(redact.mask(word) for word in process.cmdline())
+        name, argv = process.name(), tuple(redact.mask_words(process.cmdline()))
     except psutil.NoSuchProcess:
         raise AgentmonError(f"{pid}: no such process") from None
     except psutil.AccessDenied:

@@ -17,7 +17,7 @@ from agentmon.relay import child
 from agentmon.relay.relay import Relay
 from agentmon.relay.signals import Inherited, hold
 from agentmon.relay.stop import Patience
-from agentmon.sinks.open import open_sink
+from agentmon.sinks.open import open_sinks
 
 if TYPE_CHECKING:
     from agentmon.collect.parsers.patterns import Pattern
@@ -88,18 +88,21 @@ def command(
     chosen = intake.meter(meter_text)
     reading = _reading(chosen, pattern_files, price_file, limits)
     notices: list[str] = []
-    sinks = [] if dry_run else [open_sink(word) for word in outputs]
+    outputs = ["-" if word == "fd:1" else word for word in outputs]
     stdout_fd = 1
-    if "-" in outputs and not dry_run:
+    if "-" in outputs:
         if 1 in closed or 2 in closed or same_file(1, 2):
             raise AgentmonError("-o -: stdout and stderr are the same file, so the command's output has nowhere to go")
         stdout_fd = 2
+    sinks = [] if dry_run else open_sinks(outputs)
     if not no_run_log and not dry_run:
         from agentmon.sinks.file import RunLog
 
         try:
             sinks.append(RunLog(*runs.create(run_id)))
         except runs.RunIdTaken:
+            for sink in sinks:
+                sink.close()
             raise
         except AgentmonError as error:
             notices.append(f"{error.message}; the run goes on without")

@@ -129,7 +129,7 @@ def own_environment() -> dict[bytes, bytes]:
     environment = dict(os.environb)
     with contextlib.suppress(OSError), open("/proc/self/environ", "rb") as file:
         start = file.read()
-        if b"LC_CTYPE" in environment and b"LC_CTYPE=" not in b"\0" + start:
+        if b"LC_CTYPE" in environment and b"\0LC_CTYPE=" not in b"\0" + start:
             del environment[b"LC_CTYPE"]
     return environment
 

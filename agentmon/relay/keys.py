@@ -24,6 +24,7 @@ class Keys:
         self._master, self._terminal = master, terminal
         self._waiting = bytearray()
         self._settle_until = 0.0
+        self._at_line_start = True
         self.open = open_
 
     @property
@@ -47,7 +48,9 @@ class Keys:
         if not data:
             self.open = False
             if self._terminal is None and self._master is not None:
-                data = _END_OF_FILE
+                # within a line the first one only ends the line
+                data = _END_OF_FILE if self._at_line_start else 2 * _END_OF_FILE
+        self._at_line_start = data.endswith(b"\n")
         self._waiting += data
         self.write()
 

@@ -2,9 +2,23 @@
 
 import os
 import stat
+from collections.abc import Iterable
 
 from agentmon.errors import AgentmonError
 from agentmon.sinks import Sink
+
+
+def open_sinks(words: Iterable[str]) -> list[Sink]:
+    """A sink for every word. Where one is refused, the others leave nothing behind. Raises AgentmonError."""
+    sinks: list[Sink] = []
+    try:
+        for word in words:
+            sinks.append(open_sink(word))
+    except AgentmonError:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
 
 
 def open_sink(word: str) -> Sink:

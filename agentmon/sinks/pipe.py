@@ -31,7 +31,7 @@ class FdSink:
     def __init__(self, fd: int, name: str) -> None:
         self.name = name
         self._fd = fd
-        self._writer: Writer
+        self._writer: Writer | None = None
         self._backlog: Backlog
         self._rest = memoryview(b"")
 
@@ -51,6 +51,7 @@ class FdSink:
             if not self._rest:
                 self._backlog.close_hole()
                 self._rest = memoryview(self._backlog.take())
+            assert self._writer is not None
             try:
                 done = self._writer.write(self._rest)
             except OSError as error:
@@ -62,15 +63,18 @@ class FdSink:
         return moved
 
     def interests(self) -> dict[int, int]:
-        return {self._writer.poll_fd: select.POLLOUT} if self._rest and self._writer.waits else {}
+        writer = self._writer
+        return {writer.poll_fd: select.POLLOUT} if writer is not None and self._rest and writer.waits else {}
 
     @property
     def idle(self) -> bool:
         return not self._rest and not self._backlog
 
     def close(self) -> None:
-        self._writer.close()
-        os.close(self._fd)
+        if self._writer is not None:
+            self._writer.close()
+        if self._fd > 2:
+            os.close(self._fd)
 
 
 class FifoSink:

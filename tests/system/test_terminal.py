@@ -56,6 +56,13 @@ def test_pty_overrides(wrapper: Wrapper, mode: str, expected: str) -> None:
     assert (result.code, result.out.strip().decode()) == (0, expected)
 
 
+@pytest.mark.parametrize("data", [b"", b"a\nb\n", b"a\nno newline"])
+def test_the_end_of_piped_input_reaches_a_terminal(wrapper: Wrapper, data: bytes) -> None:
+    result = wrapper.run(["sh", "-c", "stty -echo; wc -c; exit 4"], "--pty", "always", data=data)
+    assert result.code == 4
+    assert result.out.endswith(b"%d\r\n" % len(data))  # before it, what the terminal echoed
+
+
 def test_modes_size_and_foreground_as_bare(terminal: Open) -> None:
     code = (
         READY + "fd = os.open('/dev/tty', os.O_RDWR)\n"
