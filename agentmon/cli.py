@@ -53,7 +53,9 @@ def default_map() -> dict[str, dict[str, object]]:
     """The same as click takes it: per command, by the name of the parameter."""
     found: dict[str, dict[str, object]] = {}
     for name, values in settings().items():
-        names = {option_name(p): p.name for p in load(name).params if isinstance(p, click.Option) and p.name is not None}
+        names = {
+            option_name(p): p.name for p in load(name).params if isinstance(p, click.Option) and p.name is not None
+        }
         found[name] = {names[option]: setting.value for option, setting in values.items()}
     return found
 

@@ -124,7 +124,11 @@ def find(run: str | None) -> "Path":
     found = [p for p in logs if p.stem.startswith(run)]
     exact = [p for p in found if p.stem == run]
     if len(found) != 1 and not exact:
-        many = f"{len(found)} runs begin so; give more of it" if found else "no such run; `ls` the run logs, or give a path"
+        many = (
+            f"{len(found)} runs begin so; give more of it"
+            if found
+            else "no such run; `ls` the run logs, or give a path"
+        )
         raise AgentmonError(f"{run}: {many}")
     return (exact or found)[0]
 

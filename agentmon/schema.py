@@ -19,9 +19,19 @@ def json_schema() -> dict[str, Any]:
     definitions["AgentTelemetry"] = {
         "type": "object",
         "description": "The fold of all events so far: what a late reader of a socket gets first.",
-        "required": ["agent_id", "team_id", "process_metrics", "git_activities", "token_usage", "activity_logs", "last_updated"],
+        "required": [
+            "agent_id",
+            "team_id",
+            "process_metrics",
+            "git_activities",
+            "token_usage",
+            "activity_logs",
+            "last_updated",
+        ],
     }
-    kinds = {event: (cls.key, cls.__name__) for event, cls in PAYLOADS.items()} | {"snapshot": ("agent_telemetry", "AgentTelemetry")}
+    kinds = {event: (cls.key, cls.__name__) for event, cls in PAYLOADS.items()} | {
+        "snapshot": ("agent_telemetry", "AgentTelemetry")
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "agentmon event",
@@ -87,7 +97,7 @@ def typescript(schema: Mapping[str, Any]) -> str:
     for name, definition in schema["$defs"].items():
         lines += ["", f"/** {definition['description']} */", f"export interface {name} {{"]
         required = set(definition["required"])
-        properties = definition.get("properties") or dict.fromkeys(definition["required"], {})
+        properties = definition.get("properties") or {key: {} for key in definition["required"]}
         lines += [f"  {key}{'' if key in required else '?'}: {_ts(value)};" for key, value in properties.items()]
         lines.append("}")
     lines += ["", "interface Envelope<E extends string, K extends string, P> {"]

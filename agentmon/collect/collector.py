@@ -233,7 +233,11 @@ class Collector:
         self._record(self._pipeline.close(now), now)
         for intake in self._intakes:
             self._record(intake.close(), now)
-        missing = self._channel.counters.get("sent_bytes") - self._received - sum(s["lost_bytes"] for s in self._sources.values())
+        missing = (
+            self._channel.counters.get("sent_bytes")
+            - self._received
+            - sum(s["lost_bytes"] for s in self._sources.values())
+        )
         if self._exit is None and missing > 0:
             self._event(Gap(missing, None, "the relay was killed"), now)
         if self._sampler is not None:
@@ -345,4 +349,3 @@ def _joined(arrived: Iterable[Frame]) -> Iterator[Frame]:
 def _one(held: list[Frame]) -> Frame:
     first = held[0]
     return first if len(held) == 1 else Frame(first.kind, first.stream, first.time, b"".join(f.data for f in held))
-

@@ -79,10 +79,7 @@ class Sampler:
             return None
         used = self._used(readings)
         before = self._last.get(self._root)
-        if self._sampled_at is None:
-            elapsed = self._reader.age(self._root)
-        else:
-            elapsed = now - self._sampled_at
+        elapsed = self._reader.age(self._root) if self._sampled_at is None else now - self._sampled_at
         root_used = max(0.0, root.own - (before.own if before else 0.0))
         self._cpu += used
         self._count_io(readings)
@@ -140,7 +137,9 @@ class Sampler:
         for pid, old in last.items():
             if pid not in now:
                 ancestor, passed = old.ppid, {pid}
-                while ancestor not in now and ancestor in last and ancestor not in passed:  # reused pids can make a ring
+                while (
+                    ancestor not in now and ancestor in last and ancestor not in passed
+                ):  # reused pids can make a ring
                     passed.add(ancestor)
                     ancestor = last[ancestor].ppid
                 counted[ancestor] = counted.get(ancestor, 0.0) + old.own + old.reaped

@@ -12,6 +12,7 @@ from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage
 from agentmon.usage import Ledger
 
 Action = Literal["warn", "stop", "kill"]
+Severity = Literal["warning", "critical"]
 WARN_AT = 0.8
 _IDLE_SHARE = 0.01  # of one core: less than this is no work
 
@@ -134,7 +135,7 @@ class Watch:
             yield from self._fire(rule, value, limit, "warn", "warning")
 
     def _fire(
-        self, rule: str, value: float, limit: float, action: Action, severity: Literal["warning", "critical"] = "critical"
+        self, rule: str, value: float, limit: float, action: Action, severity: Severity = "critical"
     ) -> Iterator[Verdict]:  # fmt: skip
         if (rule, severity) in self._told:
             return

@@ -110,7 +110,11 @@ class SpentToday:
                         event = ndjson.decode(line)
                     except ndjson.NotAnEvent:
                         continue
-                    if event.team_id == self._team and event.timestamp >= since and isinstance(event.payload, TokenUsage):
+                    if (
+                        event.team_id == self._team
+                        and event.timestamp >= since
+                        and isinstance(event.payload, TokenUsage)
+                    ):
                         ledger.add(event.agent_id, event.payload)
         except OSError:
             return 0.0

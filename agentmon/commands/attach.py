@@ -60,7 +60,9 @@ def command(
     signal.signal(signal.SIGTERM, end)
     begun = time.monotonic()
     stream.event(
-        Lifecycle("started", argv=argv, pid=pid, host=os.uname().nodename, version=__version__, labels=dict(labels) or None)
+        Lifecycle(
+            "started", argv=argv, pid=pid, host=os.uname().nodename, version=__version__, labels=dict(labels) or None
+        )
     )
     sampler = Sampler(pid, SystemReader, time.monotonic)
     while not ended and (sample := sampler.sample()) is not None:

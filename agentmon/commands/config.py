@@ -29,7 +29,9 @@ def show() -> None:
         click.echo(f"file     {path} ({'the project' if of_project else 'the user'}'s)")
     settings = cli.settings().get("run", {})
     run = cli.load("run")
-    parent = click.Context(cli.agentmon, info_name="agentmon", default_map=cli.default_map(), auto_envvar_prefix="AGENTMON")
+    parent = click.Context(
+        cli.agentmon, info_name="agentmon", default_map=cli.default_map(), auto_envvar_prefix="AGENTMON"
+    )
     with run.make_context("run", ["command"], parent=parent) as ctx:
         for option in run.params:
             if isinstance(option, click.Option) and option.name is not None:

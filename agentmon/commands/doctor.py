@@ -37,7 +37,11 @@ def _findings() -> Iterator[Finding]:
     yield from _git()
     for name, use in EXTRAS.items():
         found = shutil.which(name)
-        yield ("ok", f"{name}: {found}", "") if found else ("note", f"{name}: not found", f"it {use}; install it if you want that")
+        yield (
+            ("ok", f"{name}: {found}", "")
+            if found
+            else ("note", f"{name}: not found", f"it {use}; install it if you want that")
+        )
     if importlib.util.find_spec("genai_prices") is None:
         yield "bad", "no price list", "install the package genai-prices; without it costs are null"
     else:
@@ -45,7 +49,10 @@ def _findings() -> Iterator[Finding]:
 
 
 def _terminal() -> Iterator[Finding]:
-    kinds = ", ".join(f"{name} {'terminal' if os.isatty(fd) else 'pipe or file'}" for fd, name in enumerate(("stdin", "stdout", "stderr")))
+    kinds = ", ".join(
+        f"{name} {'terminal' if os.isatty(fd) else 'pipe or file'}"
+        for fd, name in enumerate(("stdin", "stdout", "stderr"))
+    )
     yield "ok", f"here: {kinds}", ""
     try:
         for fd in os.openpty():
@@ -70,7 +77,11 @@ def _state() -> Iterator[Finding]:
         return
     mode = folder.stat().st_mode & 0o777
     if mode & 0o077:
-        yield "bad", f"state directory {folder} has mode {mode:o}", f"others can read what your agents say: chmod 700 {folder}"
+        yield (
+            "bad",
+            f"state directory {folder} has mode {mode:o}",
+            f"others can read what your agents say: chmod 700 {folder}",
+        )
     free = shutil.disk_usage(folder).free
     if free < 1 << 30:
         yield "note", f"state directory {folder}: {free >> 20} MiB free", "below 256 MiB log entries are left out"
@@ -87,7 +98,11 @@ def _kernel() -> Iterator[Finding]:
     else:
         yield "note", "no smaps_rollup", "memory of a tree counts shared pages once per process"
     if not any(Path("/proc/self/task").glob("*/children")):
-        yield "note", "the kernel lists no children", "the process tree is found by a walk over all processes, which is slower"
+        yield (
+            "note",
+            "the kernel lists no children",
+            "the process tree is found by a walk over all processes, which is slower",
+        )
     if not os.access("/proc/self/fd/1", os.W_OK):
         yield "note", "/proc/self/fd cannot be opened", "output to pipes goes on in small writes, a little slower"
 

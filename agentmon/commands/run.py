@@ -41,7 +41,8 @@ INTERPRETERS = (
 @click.option("--pty", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Whether the command gets a pseudo-terminal.")  # fmt: skip
 @click.option("--meter", "meter_text", default="auto", show_default=True, metavar="SOURCES",
-              help="Where numbers come from: output, sdk, otlp, trace2; auto takes what fits, +NAME and -NAME change it.")  # fmt: skip
+              help="Where numbers come from: output, sdk, otlp, trace2. auto takes what fits; +NAME and -NAME "
+                   "change that.")  # fmt: skip
 @click.option("--patterns", "pattern_files", multiple=True, metavar="FILE", help="Own patterns (TOML).")
 @click.option("--prices", "price_file", metavar="FILE", help="Own prices (TOML), before the built-in ones.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run and what the environment gets, and stop.")
@@ -52,12 +53,17 @@ INTERPRETERS = (
 @click.option("--budget-tokens", type=Count(), metavar="N", help="Stop when the run has used so many tokens (2M).")
 @click.option("--daily-budget", type=Amount(), metavar="USD", help="Stop when the team's runs of today cost this much.")
 @click.option("--on-budget", type=click.Choice(["warn", "stop", "kill"]), default="stop", show_default=True,
-              help="What a used-up budget does: a notice; SIGTERM, and SIGKILL after --grace; SIGKILL at once.")  # fmt: skip
+              help="When a budget is used up: only a notice; SIGTERM, and SIGKILL after --grace; SIGKILL "
+                   "at once.")  # fmt: skip
 @click.option("--budget-counts-estimates", is_flag=True, help="Let figures that are only estimated use a budget up.")
 @click.option("--max-memory", type=Size(), metavar="SIZE", help="Alert when the process tree holds more (4GB).")
-@click.option("--max-cpu", type=Amount(), metavar="PERCENT", help="Alert when it uses more of a core (300%), for --for.")
+@click.option(
+    "--max-cpu", type=Amount(), metavar="PERCENT", help="Alert when it uses more of a core (300%), for --for."
+)
 @click.option("--for", "cpu_for", type=Duration(), default="1m", show_default=True, help="How long for --max-cpu.")
-@click.option("--stall", type=Duration(), metavar="TIME", help="Alert when there is no output and no CPU for so long (5m).")
+@click.option(
+    "--stall", type=Duration(), metavar="TIME", help="Alert when there is no output and no CPU for so long (5m)."
+)
 @click.option("--timeout", type=Duration(), metavar="TIME", help="End the command after this time (exit status 124).")
 @click.option("--grace", type=Duration(), default="10s", show_default=True, help="From SIGTERM to SIGKILL.")
 @click.option("--on-alert", metavar="CMD", help="A shell command; gets every alert as JSON on its stdin.")
@@ -66,8 +72,8 @@ INTERPRETERS = (
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
 @click.pass_obj
 def command(
-    inherited: Inherited | None, /, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]],
-    run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
+    inherited: Inherited | None, /, outputs: Sequence[str], team: str, agent: str | None,
+    labels: Sequence[tuple[str, str]], run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
     unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str, dry_run: bool,
     pattern_files: Sequence[str], price_file: str | None, timeout: float | None, grace: float, **limits: Any,
 ) -> None:  # fmt: skip
@@ -107,8 +113,8 @@ def command(
         except AgentmonError as error:
             notices.append(f"{error.message}; the run goes on without")
     about = Description(
-        run_id, agent or name_of(argv), team, tuple(argv), _cwd(), os.uname().nodename, __version__, interval, dict(labels),
-        os.environ.get("AGENTMON_RUN_ID"), logs=not no_logs, redacted=not no_redact,
+        run_id, agent or name_of(argv), team, tuple(argv), _cwd(), os.uname().nodename, __version__, interval,
+        dict(labels), os.environ.get("AGENTMON_RUN_ID"), logs=not no_logs, redacted=not no_redact,
         summary=not quiet and 2 not in closed and os.isatty(2),
     )  # fmt: skip
     before = dict(environment)
@@ -163,7 +169,8 @@ def _reading(
 
         watched = Limits(
             limits["budget"], limits["budget_tokens"], limits["daily_budget"], limits["max_memory"], limits["max_cpu"],
-            limits["cpu_for"], limits["stall"], limits["on_budget"], limits["budget_counts_estimates"], limits["on_alert"],
+            limits["cpu_for"], limits["stall"], limits["on_budget"], limits["budget_counts_estimates"],
+            limits["on_alert"],
         )  # fmt: skip
     return Reading("output" in chosen.names, patterns, prices, watched)
 

@@ -221,7 +221,9 @@ class Channel:
     def _announce(self) -> None:
         end = self.counters.get("spool_end")
         if end > self._announced:
-            self._pending += _HEADER.pack(SPOOLED, 0, _SPAN.size, 0.0) + _SPAN.pack(self._announced, end - self._announced)
+            self._pending += _HEADER.pack(SPOOLED, 0, _SPAN.size, 0.0) + _SPAN.pack(
+                self._announced, end - self._announced
+            )
             self._announced = end
         self._pending += self._notes()
         self._lost.clear()

@@ -153,7 +153,10 @@ class DeathSignal:
         """In the child of `parent` (the process that made this, if not given)."""
         if self._prctl is not None:
             self._prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-            if os.getppid() not in (parent or self._parent, 0):  # it died before the call; 0: a parent in another namespace
+            if os.getppid() not in (
+                parent or self._parent,
+                0,
+            ):  # it died before the call; 0: a parent in another namespace
                 os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -180,13 +183,14 @@ def failure(program: bytes, number: int) -> tuple[str, int]:
     """The line and the exit status for a command that could not be executed, as shells have them."""
     name = os.fsdecode(program)
     if number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG) or not program:
-        return f"{name or repr(name)}: {'command not found' if '/' not in name else os.strerror(number)}", NOT_FOUND_EXIT
+        return (
+            f"{name or repr(name)}: {'command not found' if '/' not in name else os.strerror(number)}",
+            NOT_FOUND_EXIT,
+        )
     return f"{name}: {os.strerror(number)}", NOT_EXECUTABLE_EXIT
 
 
-def spawn(
-    command: Command, wiring: Wiring, inherited: Inherited, death: DeathSignal
-) -> tuple[int, int]:
+def spawn(command: Command, wiring: Wiring, inherited: Inherited, death: DeathSignal) -> tuple[int, int]:
     """Fork the child in our own session and process group; its pid, and where exec's failure can be read."""
     error_read, error_write = os.pipe()
     pid = os.fork()

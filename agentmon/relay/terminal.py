@@ -48,8 +48,11 @@ class Terminal:
 def raw_modes(modes: Modes) -> Modes:
     """These modes as cfmakeraw(3) changes them."""
     iflag, oflag, cflag, lflag, ispeed, ospeed, cc = modes
-    assert isinstance(iflag, int) and isinstance(oflag, int) and isinstance(cflag, int)
-    assert isinstance(lflag, int) and isinstance(cc, list)
+    assert isinstance(iflag, int)
+    assert isinstance(oflag, int)
+    assert isinstance(cflag, int)
+    assert isinstance(lflag, int)
+    assert isinstance(cc, list)
     iflag &= ~(termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP)
     iflag &= ~(termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON)
     oflag &= ~termios.OPOST
@@ -67,7 +70,8 @@ def ending_keys(master: int) -> bytes:
     except termios.error:
         return b""
     lflag, cc = modes[3], modes[6]
-    assert isinstance(lflag, int) and isinstance(cc, list)
+    assert isinstance(lflag, int)
+    assert isinstance(cc, list)
     names = [termios.VINTR, termios.VQUIT, termios.VSUSP] if lflag & termios.ISIG else []
     names += [termios.VEOF] if lflag & termios.ICANON else []
     return b"".join(key for key in (cc[name] for name in names) if isinstance(key, bytes) and key != b"\0")

@@ -1,8 +1,8 @@
-"""Intake: exact sources. What children write for us goes into append-only files of a private folder, which the collector
-tails: a collector that is gone, stopped or slow costs them nothing.
+"""Intake: exact sources. What children write for us goes into append-only files of a private folder, which the
+collector tails: a collector that is gone, stopped or slow costs them nothing.
 
-A source has two halves. `prepare` runs before the child is started, must be light, and says what is added to the child's
-environment. The reader runs in the collector, where it may import what it needs.
+A source has two halves. `prepare` runs before the child is started, must be light, and says what is added to the
+child's environment. The reader runs in the collector, where it may import what it needs.
 """
 
 from __future__ import annotations
