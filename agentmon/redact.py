@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 NEEDLES = (
     "sk-", "sk_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "xox", "hf_",
     "gsk_", "xai-", "pplx-", "r8_", "npm_", "earer ", "EARER ", "PRIVATE KEY-----", "ecret_access_key",
-    "SECRET_ACCESS_KEY", "x-api-key", "X-API-Key", "X-Api-Key", "X-API-KEY", "_API_KEY", "_api_key", "_Api_Key", "eyJ", "ya29.",
+    "SECRET_ACCESS_KEY", "x-api-key", "X-API-Key", "X-Api-Key", "X-API-KEY", "_API_KEY", "_api_key", "_Api_Key", "eyJ",
+    "ya29.",
 )  # fmt: skip
 MASK = "[redacted]"
 

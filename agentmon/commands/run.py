@@ -73,8 +73,9 @@ INTERPRETERS = (
 @click.pass_obj
 def command(
     inherited: Inherited | None, /, outputs: Sequence[str], team: str, agent: str | None,
-    labels: Sequence[tuple[str, str]], run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
-    unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str, dry_run: bool,
+    labels: Sequence[tuple[str, str]], run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool,
+    no_redact: bool, no_run_log: bool, unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str,
+    dry_run: bool,
     pattern_files: Sequence[str], price_file: str | None, timeout: float | None, grace: float, **limits: Any,
 ) -> None:  # fmt: skip
     """Run COMMAND exactly as if it had been started bare, and write what it does.

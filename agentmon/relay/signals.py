@@ -1,6 +1,7 @@
 """Signals: what the caller gave us, what arrives, and whether the child has it already."""
 
 import _thread
+import contextlib
 import os
 import select
 import signal
@@ -137,11 +138,9 @@ class Witness:
 
     def saw(self, number: int) -> bool:
         """Whether the signal that we just got came to the whole group."""
-        try:
+        with contextlib.suppress(OSError):
             # kill(2) walks a group under the kernel's list lock: once setpgid(2) had that, the walk is over
             os.setpgid(0, os.getpgrp())
-        except OSError:
-            pass
         try:
             os.write(self._ask, bytes([number]))
             poll = select.poll()
