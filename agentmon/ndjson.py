@@ -77,33 +77,36 @@ def decode(line: bytes | str) -> Event:
 
 
 class LogLines:
-    """Log entries of plain lines in bulk: constant text around what changes.
+    """Log entries of one agent: constant bytes around what changes.
 
-    Building a dict for every line costs ten times as much (measured: 4,000 ns against 340 ns).
+    Building a dict for every line costs seventeen times as much (measured: 4,000 ns against 230 ns). Everything is
+    bytes: as text, one character beyond Latin-1 doubles the size of a whole block (then 690 ns).
     """
 
     def __init__(self, run_id: str, agent_id: str, team_id: str) -> None:
-        self._head = '{"v":%d,"type":"%s","run_id":%s,"seq":' % (VERSION, TYPE, _text(run_id))
-        self._who = ',"agent_id":%s,"team_id":%s,"event":"%s","data":{"%s":{"timestamp":"' % (
-            _text(agent_id), _text(team_id), ActivityLog.event, ActivityLog.key,
+        self._head = b'{"v":%d,"type":"%s","run_id":%s,"seq":' % (VERSION, TYPE.encode(), orjson.dumps(run_id))
+        self._who = b',"agent_id":%s,"team_id":%s,"event":"%s","data":{"%s":{"timestamp":"' % (
+            orjson.dumps(agent_id), orjson.dumps(team_id), ActivityLog.event.encode(), ActivityLog.key.encode(),
         )  # fmt: skip
 
     def encode(self, block: bytes, first_seq: int, stream: str, timestamp: float, iso: str) -> tuple[bytes, int]:
         """Entries for the lines of `block` (each ends in LF, none is too long): the bytes, and how many."""
-        text = block.decode("utf-8", "replace")
-        if "\\" in text:  # an escaped backslash before an n would look like an escaped newline
-            messages = [_text(line) for line in text[:-1].split("\n")]
-        else:
-            messages = orjson.dumps(text)[1:-3].decode().split("\\n")
-            messages = [f'"{message}"' for message in messages]
-        before = f'{self._who}{iso}","level":"info","message":'
-        after = f',"source":"orchestrator","stream":"{stream}"}}}},"timestamp":{orjson.dumps(timestamp).decode()}}}\n'
+        # DEL, which the framer takes out of all lines, is the one control character that JSON does not escape
+        text = block.decode("utf-8", "replace").replace("\n", "\x7f")
+        messages = orjson.dumps(text)[1:-2].split(b"\x7f")
         count = len(messages)
-        parts = [self._head, "", before, "", after] * count
-        parts[1::5] = map(str, range(first_seq, first_seq + count))
+        before = b'%s%s","level":"info","message":"' % (self._who, iso.encode())
+        end = b'","source":"orchestrator","stream":"%s"}},"timestamp":%s}\n'
+        after = end % (stream.encode(), orjson.dumps(timestamp))
+        parts = [self._head, b"", before, b"", after] * count
+        parts[1::5] = orjson.dumps([*range(first_seq, first_seq + count)])[1:-1].split(b",")
         parts[3::5] = messages
-        return "".join(parts).encode(), count
+        return b"".join(parts), count
 
-
-def _text(value: str) -> str:
-    return orjson.dumps(value).decode()
+    def entry(self, log: ActivityLog, seq: int, timestamp: float) -> bytes:
+        """One entry, whatever its level: the same bytes as `encode` of its event."""
+        truncated = "" if log.truncated is None else f',"truncated":{"true" if log.truncated else "false"}'
+        return b'%s%d%s%s","level":"%s","message":%s,"source":"%s","stream":"%s"%s}},"timestamp":%s}\n' % (
+            self._head, seq, self._who, log.timestamp.encode(), log.level.encode(), orjson.dumps(log.message),
+            log.source.encode(), log.stream.encode(), truncated.encode(), orjson.dumps(timestamp),
+        )  # fmt: skip

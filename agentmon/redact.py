@@ -4,8 +4,8 @@ import re
 
 NEEDLES = (
     "sk-", "sk_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "xox", "hf_",
-    "gsk_", "xai-", "pplx-", "r8_", "npm_", "earer ", "PRIVATE KEY-----", "ecret_access_key", "SECRET_ACCESS_KEY",
-    "x-api-key", "X-API-Key", "X-Api-Key", "_API_KEY", "_api_key", "eyJ", "ya29.",
+    "gsk_", "xai-", "pplx-", "r8_", "npm_", "earer ", "EARER ", "PRIVATE KEY-----", "ecret_access_key", "SECRET_ACCESS_KEY",
+    "x-api-key", "X-API-Key", "X-Api-Key", "X-API-KEY", "_API_KEY", "_api_key", "_Api_Key", "eyJ", "ya29.",
 )  # fmt: skip
 MASK = "[redacted]"
 

@@ -15,8 +15,9 @@ SUFFIX = ".ndjson"
 
 
 def new_run_id() -> str:
-    """Sortable by time, unique: UTC second and 32 random bits."""
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + os.urandom(4).hex()
+    """Sortable by time, unique: UTC milliseconds and 32 random bits."""
+    now = time.time_ns() // 1_000_000
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 1000)) + f"{now % 1000:03d}Z-" + os.urandom(4).hex()
 
 
 def state_dir() -> str:

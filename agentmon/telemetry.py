@@ -44,6 +44,8 @@ class RunTelemetry:
     log_levels: dict[str, int] = field(default_factory=dict)
     last_updated: float | None = None
     peak_memory_mb: float | None = None
+    last_seq: int = 0
+    streams: int = 0
 
 
 def apply(state: RunTelemetry, event: Event) -> None:
@@ -51,6 +53,9 @@ def apply(state: RunTelemetry, event: Event) -> None:
     if state.run_id is None:
         state.run_id, state.agent_id, state.team_id = event.run_id, event.agent_id, event.team_id
     state.last_updated = event.timestamp
+    if event.seq <= state.last_seq:  # the events of another process were appended
+        state.streams += 1
+    state.last_seq = event.seq
     payload = event.payload
     if isinstance(payload, ProcessMetrics):
         state.process_metrics = payload
@@ -69,7 +74,7 @@ def apply(state: RunTelemetry, event: Event) -> None:
             agent.git_activities.append(payload)
             state.git_operations[payload.operation] = state.git_operations.get(payload.operation, 0) + 1
         case TokenUsage():
-            state.usage.add(event.agent_id, payload)
+            state.usage.add(event.agent_id, payload, state.streams)
         case Lifecycle(state="started"):
             state.start, state.started_at = payload, event.timestamp
         case Lifecycle(state="stopped" | "error"):
@@ -92,8 +97,10 @@ def telemetry_dict(state: RunTelemetry) -> dict[str, Any]:
     """One AgentTelemetry object for the whole run, with its agents by name."""
     usage = asdict(state.usage.totals())
     usage["models"] = {name: asdict(sums) for name, sums in state.usage.by_model().items()}
+    usage["calls"] = state.usage.calls()
+    usage["calls_unknown"] = state.usage.calls_unknown()
     per_agent = state.usage.by_agent()
-    own = [agent for agent in state.agents.values()]
+    own = list(state.agents.values())
     return {
         "run_id": state.run_id,
         "agent_id": state.agent_id,

@@ -1,62 +1,171 @@
-"""Usage: the sums over model calls, every token counted once."""
+"""Usage: the sums over model calls, every token counted once.
 
-from dataclasses import dataclass, field
+The Ledger takes llm_call events as they come and reconciles them when it is asked: calls with running totals of the
+same session, exact sources with what was printed, repeats with their first. Figures are tokens and US dollars; what
+nobody told stays None.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agentmon.events import TokenUsage
-
-COUNTS = (
-    "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd",
+from agentmon.sessions import (
+    COUNTS,
+    TOKENS,
+    Seen,
+    Session,
+    Share,
+    Sums,
+    add_total,
+    figures_of,
+    filled,
+    same_figures,
+    shares,
+    total,
 )  # fmt: skip
 
+__all__ = ["COUNTS", "TOKENS", "Ledger", "Share", "Sums"]
 
-@dataclass(slots=True)
-class Sums:
-    """Sums of what was known; a field that was never known stays None."""
+_EXACT = ("sdk", "otlp")  # the first is believed where both tell of one process
+# A total goes on where a thread is resumed in another process; elsewhere every process counts from zero.
+_TOTALS_OUTLIVE_PROCESSES = frozenset({"codex"})  # 0.169.0
+# Agents that call models outside of Python: calls that the SDK hook saw without knowing the tool are not theirs.
+_OWN_RUNTIME = frozenset({"claude-code", "codex", "copilot-cli", "gemini-cli", "opencode", "pi", "qwen-code"})
+_RECENT = 32  # calls with ids whose usage may be printed once more
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    total_tokens: int | None = None
-    cache_read_tokens: int | None = None
-    cache_write_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    cost_usd: float | None = None
-
-    def add(self, usage: "TokenUsage | Sums") -> None:
-        """Add what is known."""
-        for name in COUNTS:
-            value = getattr(usage, name)
-            if value is not None:
-                setattr(self, name, (getattr(self, name) or 0) + value)
+_Key = tuple[str, str | None, str | None, int]
 
 
 @dataclass(slots=True)
 class Ledger:
     """All usage of one run. This is the place where sources, scopes and repeats are reconciled."""
 
-    calls: list[tuple[str, TokenUsage]] = field(default_factory=list)
+    _sessions: dict[_Key, Session] = field(default_factory=dict)
+    _named: "deque[Seen]" = field(default_factory=lambda: deque(maxlen=_RECENT))
 
-    def add(self, agent_id: str, usage: TokenUsage) -> None:
-        """Take one llm_call event."""
-        self.calls.append((agent_id, usage))
+    def add(self, agent_id: str, usage: TokenUsage, process: int = 0) -> None:
+        """Take one llm_call event. process: counts up where another stream of events begins."""
+        if usage.tool in _TOTALS_OUTLIVE_PROCESSES and usage.session_id is not None:
+            process = 0
+        tool = usage.tool if usage.session_id is None else None
+        session = self._sessions.setdefault((usage.source, tool, usage.session_id, process), Session())
+        session.tool, session.session_id = session.tool or usage.tool, usage.session_id
+        if usage.scope == "session":
+            add_total(session, Seen(agent_id, usage))
+        else:
+            self._add_call(session, Seen(agent_id, usage, session.totals_seen))
+
+    def _add_call(self, session: Session, seen: Seen) -> None:
+        usage = seen.usage
+        if usage.call_id is None:
+            known = next((s for s in self._named if not s.repeated and same_figures(s.usage, usage)), None)
+            if known is not None:  # the call's own record, and then a print of its usage
+                known.usage, known.repeated = filled(known.usage, usage), True
+                return
+            session.calls.append(seen)
+            return
+        before = session.by_id.get(usage.call_id)
+        if before is not None:
+            before.usage = _larger(before.usage, usage)
+            return
+        session.by_id[usage.call_id] = seen
+        session.calls.append(seen)
+        self._named.append(seen)
 
     def totals(self) -> Sums:
         """The run's sums."""
         sums = Sums()
-        for _, usage in self.calls:
-            sums.add(usage)
-        return sums
+        for session in self._counted():
+            sums.add(total(session))
+        return _with_total(sums)
 
     def by_model(self) -> dict[str, Sums]:
-        """Sums per model."""
-        models: dict[str, Sums] = {}
-        for _, usage in self.calls:
-            if usage.model:
-                models.setdefault(usage.model, Sums()).add(usage)
-        return models
+        """Sums per model, of what is known by model."""
+        return self._by(lambda share: share.model)
 
     def by_agent(self) -> dict[str, Sums]:
         """Sums per agent_id."""
-        agents: dict[str, Sums] = {}
-        for agent, usage in self.calls:
-            agents.setdefault(agent, Sums()).add(usage)
-        return agents
+        return self._by(lambda share: share.agent)
+
+    def calls(self) -> int:
+        """How many single calls are known and counted."""
+        return sum(len(session.calls) for session in self._counted())
+
+    def calls_unknown(self) -> int:
+        """How many calls were seen whose usage nobody told."""
+        return sum(
+            1
+            for session in self._sessions.values()
+            if not session.totals
+            for seen in session.calls
+            if not _tells(seen.usage) and (seen.usage.status or 200) < 400
+        )
+
+    def _by(self, name: Any) -> dict[str, Sums]:
+        groups: dict[str, Sums] = {}
+        for session in self._counted():
+            for share in shares(session):
+                key = name(share)
+                if key:
+                    groups.setdefault(key, Sums()).add(share.sums)
+        return {key: _with_total(sums) for key, sums in groups.items()}
+
+    def _counted(self) -> list[Session]:
+        """The sessions that count, without the calls that another source told better."""
+        told = [(key, session) for key, session in self._sessions.items() if _tells_anything(session)]
+        exact = [(key, s) for key, s in told if key[0] in _EXACT]
+        hooked = {c.usage.pid for key, s in exact if key[0] == _EXACT[0] for c in s.calls if c.usage.pid is not None}
+        ids: set[str] = set()
+        counted: list[Session] = []
+        for source in _EXACT:
+            for key, session in exact:
+                if key[0] == source:
+                    better = hooked if source != _EXACT[0] else set()
+                    kept = [c for c in session.calls if c.usage.pid not in better and c.usage.call_id not in ids]
+                    counted.append(replace(session, calls=kept))
+            ids.update(c.usage.call_id for s in counted for c in s.calls if c.usage.call_id is not None)
+        tools = {session.tool for _, session in exact}
+        printed = [s for key, s in told if key[0] not in _EXACT and not _told_exactly(s.tool, tools)]
+        return counted + _without_repeats(printed, ids)
+
+
+def _told_exactly(tool: str | None, exact_tools: set[str | None]) -> bool:
+    """Whether what this tool printed is known from an exact source."""
+    if tool is None:
+        return bool(exact_tools)
+    return tool in exact_tools or (None in exact_tools and tool not in _OWN_RUNTIME)
+
+
+def _without_repeats(printed: list[Session], ids: set[str]) -> list[Session]:
+    """Printed sessions without calls that an exact source has, and without what a known session or tool sums up to."""
+    if ids:
+        printed = [replace(s, calls=[c for c in s.calls if c.usage.call_id not in ids]) for s in printed]
+    known = {figures_of(total(s)) for s in printed if s.tool is not None or s.session_id is not None}
+    known.discard((None, None))
+    return [s for s in printed if s.tool or s.session_id or figures_of(total(s)) not in known]
+
+
+def _with_total(sums: Sums) -> Sums:
+    """With total_tokens where both parts are known but no event told the sum of all."""
+    if sums.input_tokens is not None and sums.output_tokens is not None:
+        sums.total_tokens = max(sums.input_tokens + sums.output_tokens, sums.total_tokens or 0)
+    return sums
+
+
+def _larger(one: TokenUsage, other: TokenUsage) -> TokenUsage:
+    """Two looks at one call: a stream's figures only grow."""
+    merged = {
+        name: max(old, new)
+        for name in COUNTS
+        if (old := getattr(one, name)) is not None and (new := getattr(other, name)) is not None
+    }
+    return replace(filled(other, one), **merged)
+
+
+def _tells(usage: TokenUsage) -> bool:
+    return any(getattr(usage, name) is not None for name in COUNTS)
+
+
+def _tells_anything(session: Session) -> bool:
+    return any(_tells(seen.usage) for seen in (*session.totals, *session.calls))

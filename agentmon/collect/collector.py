@@ -15,10 +15,11 @@ from typing import Any
 from agentmon import ndjson
 from agentmon.collect.intake import Reader
 from agentmon.collect.launch import Description
-from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.pipeline import Pipeline, Plain
+from agentmon.collect.prices import Pricer
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import ProcessReader, Sampler
-from agentmon.events import Gap, Lifecycle, ProcessMetrics
+from agentmon.events import Finding, Gap, Lifecycle, ProcessMetrics
 from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
@@ -37,10 +38,10 @@ class Collector:
     """Collects one run. say: a line for the user, printed by the relay."""
 
     def __init__(
-        self, about: Description, pipeline: Pipeline, sinks: Sequence[Sink], channel: Channel, notes_fd: int,
-        intakes: Sequence[Callable[[], Reader]] = (),
+        self, about: Description, pipeline: Pipeline, pricer: Pricer, sinks: Sequence[Sink], channel: Channel,
+        say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
     ) -> None:  # fmt: skip
-        self._about, self._pipeline, self._channel, self._notes_fd = about, pipeline, channel, notes_fd
+        self._about, self._pipeline, self._pricer, self._channel, self._say = about, pipeline, pricer, channel, say
         self._to_open = intakes
         self._intakes: list[Reader] = []
         self._intake_at = float("inf")
@@ -133,7 +134,7 @@ class Collector:
         seen["bytes"] += len(frame.data)
         seen["lines"] += frame.data.count(b"\n")
         self._received += len(frame.data)
-        self._offer(self._recorder.record(self._pipeline.feed(stream, frame.data, frame.time), frame.time))  # type: ignore[arg-type]
+        self._record(self._pipeline.feed(stream, frame.data, frame.time), frame.time)
 
     def _source(self, stream: str) -> dict[str, int]:
         return self._sources.setdefault(stream, {"bytes": 0, "lines": 0, "lost_bytes": 0})
@@ -149,6 +150,10 @@ class Collector:
                 self._viewed.add(piece)
             for sink in self._sinks:
                 sink.offer(piece)
+
+    def _record(self, items: Iterable[Plain | Finding], at: float) -> None:
+        priced = (item if isinstance(item, Plain) else self._pricer.price(item, at) for item in items)
+        self._offer(self._recorder.record(priced, at))
 
     def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
         return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
@@ -178,7 +183,7 @@ class Collector:
 
     def _take_in(self) -> None:
         for intake in self._intakes:
-            self._offer(self._recorder.record(intake.read(), time.time()))
+            self._record(intake.read(), time.time())
 
     def _pump(self, now: float) -> None:
         moved = False
@@ -207,9 +212,9 @@ class Collector:
         if self._to_open and not self._intakes:
             self._open_intakes()
         now = time.time()
-        self._offer(self._recorder.record(self._pipeline.close(now), now))
+        self._record(self._pipeline.close(now), now)
         for intake in self._intakes:
-            self._offer(self._recorder.record(intake.close(), now))
+            self._record(intake.close(), now)
         missing = self._channel.counters.get("sent_bytes") - self._received - sum(s["lost_bytes"] for s in self._sources.values())
         if self._exit is None and missing > 0:
             self._event(Gap(missing, None, "the relay was killed"), now)
@@ -264,10 +269,6 @@ class Collector:
                 for fd, mask in sink.interests().items():
                     poll.register(fd, mask & ~select.POLLIN)
             poll.poll(_RETRY_MS)
-
-    def _say(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(self._notes_fd, text.encode("utf-8", "replace") + b"\n")
 
 
 def _system_reader() -> ProcessReader:

@@ -14,11 +14,16 @@ JSON_LIMIT = 4 * 1024 * 1024
 JSON_MARKS = 100_000
 
 _STILL = re.compile(  # escapes that move nothing: colours, modes, titles
-    rb"\x1b(?:\[[0-?]*[ -/]*[I-Zg-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])"
+    rb"\x1b(?:\[[0-?]*[ -/]*[I-Zg-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[PX^_][^\x1b\n]*(?:\x1b\\)?"
+    rb"|[ -/]+[0-~]|[0-OQ-WYZ\\`-~])"
 )
 _MOVE = re.compile(rb"\x1b(?:\[([0-?]*)[ -/]*([@-~]))?")
+_WHOLE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*\x07|[ -/]+[0-~]|[0-OQ-WYZ`-~])")
+_LONGEST_ESCAPE = 4096
 _SCREEN = re.compile(rb"\x1b\[\?(?:1049|1047|47)([hl])")
-_CONTROL = bytes(set(range(32)) - {0x09, 0x0A, 0x0D, 0x1B}) + b"\x7f"
+_SKIPPED = b"\x1f"  # a column that the cursor passed over without writing, while escapes are taken out
+_BLANKS = bytes(0x20 if b == 0x1F else b for b in range(256))
+_CONTROL = bytes(set(range(32)) - {0x09, 0x0A, 0x0D, 0x1B, 0x1F}) + b"\x7f"
 _CARRY = 16  # more than the longest escape that _SCREEN knows
 
 
@@ -56,7 +61,7 @@ class Framer:
         elif self._tail:
             start = data.find(b"\n") + 1
             yield from self._grow(data[:start], time)
-            if not self._skipping:
+            if self._tail:
                 yield from self._complete(bytes(self._tail), time)
             self._skipping = False
             self._tail.clear()
@@ -82,6 +87,15 @@ class Framer:
         tail += data
         if len(tail) <= LINE_LIMIT:
             return
+        if b"\x1b" in tail:  # a full-width interface may move from row to row for ever, without one LF
+            settled = _settled(tail)
+            rows = _moved(bytes(tail[:settled]))
+            end = rows.rfind(b"\n") + 1
+            tail[:settled] = rows[end:]
+            if end:
+                yield from self._complete(rows[:end], time)
+            if len(tail) <= LINE_LIMIT:
+                return
         redrawn = tail.rstrip(b"\r\n").rfind(b"\r") + 1
         if redrawn:
             del tail[:redrawn]
@@ -97,6 +111,8 @@ class Framer:
     def _complete(self, data: bytes, time: float) -> Iterator[Block]:
         """Blocks of `data`, which ends in LF. Lines over the limit stand alone."""
         if b"\r" in data:
+            if b"\x1b" in data:  # a cursor that moves on to another row keeps the one that it leaves
+                data = _moved(data)
             data = _last_updates(data)
         if len(data) <= LINE_LIMIT:  # no line can be too long: the usual case
             yield Block(_clean(data), time)
@@ -143,7 +159,7 @@ def _last_updates(data: bytes) -> bytes:
     lines = data.split(b"\n")
     for i, line in enumerate(lines):
         if b"\r" in line:
-            line = line.rstrip(b"\r")
+            line = line.rstrip(b"\r" + _SKIPPED)  # nothing was written over it
             lines[i] = line[line.rfind(b"\r") + 1 :]
     return b"\n".join(lines)
 
@@ -151,12 +167,24 @@ def _last_updates(data: bytes) -> bytes:
 def _clean(data: bytes) -> bytes:
     """Without escapes and control characters; cursor moves become what they mean for the text."""
     if b"\x1b" in data:
-        data = _STILL.sub(b"", data)
-        if b"\x1b" in data:
-            data = _MOVE.sub(_blank, data)
-            if b"\r" in data:
-                data = _last_updates(data)
-    return data.translate(None, _CONTROL)
+        data = _moved(data)
+        if b"\r" in data:
+            data = _last_updates(data)
+    return data.translate(_BLANKS, _CONTROL)
+
+
+def _moved(data: bytes) -> bytes:
+    """Without escapes; moves of the cursor as blanks and line ends."""
+    data = _STILL.sub(b"", data)
+    return _MOVE.sub(_blank, data) if b"\x1b" in data else data
+
+
+def _settled(data: bytearray) -> int:
+    """Where the last escape begins, if it may go on; else the end."""
+    last = data.rfind(b"\x1b")
+    if last < 0 or len(data) - last > _LONGEST_ESCAPE:
+        return len(data)
+    return len(data) if _WHOLE.match(data, last) else last
 
 
 def _blank(match: re.Match[bytes]) -> bytes:
@@ -164,9 +192,9 @@ def _blank(match: re.Match[bytes]) -> bytes:
     if final is None:
         return b""
     if final == b"C":
-        return b" " * min(_number(argument), 256)
+        return _SKIPPED * min(_number(argument), 256)
     if final == b"G":
-        return b" " if _number(argument) > 1 else b"\r"
+        return _SKIPPED if _number(argument) > 1 else b"\r"
     return b"\n" if final in b"ABEFHdf" else b""
 
 

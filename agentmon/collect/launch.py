@@ -14,8 +14,19 @@ from agentmon.sinks import Sink
 
 if TYPE_CHECKING:
     from agentmon.collect.intake import Prepared
+    from agentmon.collect.parsers.patterns import Pattern
+    from agentmon.collect.prices import OwnPrice
 
 NICE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How output is read. use_output: whether it is parsed for numbers; patterns, prices: people's own."""
+
+    use_output: bool = True
+    patterns: tuple["Pattern", ...] = ()
+    prices: tuple["OwnPrice", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +49,10 @@ class Description:
 
 
 def start_collector(
-    about: Description, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None, *, use_output: bool
+    about: Description, reading: Reading, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None
 ) -> CollectorEnd:
     """Fork the collector; what the relay has of it. sources: the exact ones, whose files lie in `folder`, which is
-    removed at the end; use_output: whether the output is parsed for numbers. Raises OSError."""
+    removed at the end. Raises OSError."""
     channel = Channel()
     notes_read, notes_write = os.pipe()
     theirs = {fd for sink in sinks for fd in sink.descriptors()} | {fd for s in sources for fd in s.descriptors}
@@ -49,7 +60,7 @@ def start_collector(
     if detached_fork(keep):
         try:
             channel.counters.set("collector_pid", os.getpid())
-            _collect(about, sinks, sources, folder, channel, notes_write, use_output=use_output)
+            _collect(about, reading, sinks, sources, folder, channel, notes_write)
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.write(notes_write, f"collector: {type(error).__name__}: {error}\n".encode())
@@ -61,8 +72,8 @@ def start_collector(
 
 
 def _collect(
-    about: Description, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None, channel: Channel,
-    notes_fd: int, *, use_output: bool,
+    about: Description, reading: Reading, sinks: list[Sink], sources: Sequence["Prepared"], folder: str | None,
+    channel: Channel, notes_fd: int,
 ) -> None:  # fmt: skip
     """The collector's process: deaf to terminals and to signals, and modest."""
     os.setsid()
@@ -74,6 +85,7 @@ def _collect(
     from agentmon.collect.intake import remove_folder
     from agentmon.collect.parsers.all import standard
     from agentmon.collect.pipeline import Pipeline
+    from agentmon.collect.prices import Pricer
 
     words = map(_valid, about.argv)
     about = replace(
@@ -83,8 +95,15 @@ def _collect(
         labels={_valid(key): _valid(text) for key, text in about.labels.items()},
         parent_run_id=None if about.parent_run_id is None else _valid(about.parent_run_id),
     )  # fmt: skip
-    pipeline = Pipeline(standard() if use_output else (), logs=about.logs, redacted=about.redacted)
-    Collector(about, pipeline, sinks, channel, notes_fd, [source.open for source in sources]).run()
+
+    def notice(text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(notes_fd, text.encode("utf-8", "replace") + b"\n")
+
+    parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
+    pipeline = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+    pricer = Pricer(reading.prices, notice)
+    Collector(about, pipeline, pricer, sinks, channel, notice, [source.open for source in sources]).run()
     os.close(notes_fd)  # the relay need not wait for what follows
     if folder is not None:
         remove_folder(folder)

@@ -4,27 +4,35 @@ One multi-pattern scan over a whole block decides which lines anybody looks at; 
 plain blocks, which cost nanoseconds a line.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from agentmon import redact
 from agentmon.collect.framer import Block, Framer
 from agentmon.collect.parsers import Line, Parser, levels
+from agentmon.collect.parsers.agents import Agents
 from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
+_WINDOW = 64 * 1024
+_LEVELS, _SECRETS, _AGENTS, _FIRST_PARSER = 1, 2, 4, 8  # bits: who asks for a needle
+_ALL = -1
+_CHECKED = 48  # bytes before a needle that its check sees
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Lines that nobody had to look at: log entries of level info. Each ends in LF."""
+    """Lines that nobody had to look at: log entries of level info. Each ends in LF. agent: as in a finding."""
 
     stream: Stream
     data: bytes
     time: float
+    agent: str | None = None
 
 
 class Pipeline:
@@ -34,17 +42,28 @@ class Pipeline:
     that it prints on stdout meet.
     """
 
-    def __init__(self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True) -> None:
-        self._parsers = parsers
+    def __init__(
+        self, parsers: Sequence[Parser], *, logs: bool = True, redacted: bool = True,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        self._parsers = [(_FIRST_PARSER << i, parser) for i, parser in enumerate(parsers)]
+        self._notice = notice
+        self._agents = Agents()
         self._logs = logs
         self._redacted = redacted
         self._streams: dict[Stream, _StreamState] = {}
-        needles = {n for parser in parsers for n in parser.needles}
+        askers: dict[str, int] = {}
+        wanted = [(bit, parser.needles) for bit, parser in self._parsers]
+        wanted.append((_AGENTS, self._agents.needles))
         if logs:
-            needles.update(levels.NEEDLES)
-            if redacted:
-                needles.update(redact.NEEDLES)
-        self._needles = BytesAhoCorasick([n.encode() for n in sorted(needles)], implementation=Implementation.DFA)
+            wanted += [(_LEVELS, levels.NEEDLES), (_SECRETS, redact.NEEDLES if redacted else ())]
+        for bit, needles in wanted:
+            for needle in needles:
+                askers[needle] = askers.get(needle, 0) | bit
+        self._askers = tuple(askers.values())
+        self._checks = tuple(self._check(needle, bits) for needle, bits in askers.items())
+        self._longest = max((len(needle.encode()) for needle in askers), default=0)
+        self._needles = BytesAhoCorasick([n.encode() for n in askers], implementation=Implementation.DFA)
 
     def feed(self, stream: Stream, data: bytes, time: float) -> Iterator[Plain | Finding]:
         """Take bytes of one stream, read at `time` (Unix seconds)."""
@@ -60,37 +79,74 @@ class Pipeline:
             for block in state.framer.close(time):
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
-                yield from self._entry(stream, state, entry, "orchestrator")
-        for parser in self._parsers:
-            yield from parser.close()
+                yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
+        for bit, parser in tuple(self._parsers):
+            yield from self._guarded(bit, parser.close)
 
     def cut_bytes(self, stream: Stream) -> int:
         """How many bytes of over-long lines of this stream no parser saw."""
         return self._streams[stream].framer.cut_bytes if stream in self._streams else 0
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
-        data, done = block.data, 0
-        hits: Iterator[int] | None = None
+        data = block.data
+        never = (len(data) + 1, 0)
+        hits = iter(()) if block.truncated else self._hits(data)
+        end, asker = next(hits, never)
+        plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
             if not block.truncated and not self._attentive(state):
-                if hits is None:
-                    hits = (start for _, start, _ in self._needles.find_matches_as_indexes(data))
-                start = next((start for start in hits if start >= done), None)
-                if start is None:
-                    yield from self._plain(stream, state, data[done:] if done else data, block.time)
-                    return
-                begin = data.rfind(b"\n", done, start) + 1 or done
-                if begin > done:
-                    yield from self._plain(stream, state, data[done:begin], block.time)
+                if end > len(data):
+                    break
+                begin = data.rfind(b"\n", done, end) + 1 or done
             done = data.find(b"\n", begin) + 1
+            asked = _ALL if block.truncated else 0
+            while end < done:
+                asked |= asker
+                end, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
-            yield from self._line(stream, state, Line(stream, text, block.time, block.truncated))
+            agent = self._agents.current(stream)
+            found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
+            if found is None:
+                continue
+            if begin > plain:
+                yield from self._plain(stream, state, data[plain:begin], block.time, agent)
+            yield from found
+            plain = done
+        if plain < len(data):
+            rest = data[plain:] if plain else data
+            yield from self._plain(stream, state, rest, block.time, self._agents.current(stream))
+
+    def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
+        """Where a needle's last byte is (it may be the LF), and the bits of those who asked.
+
+        In windows, as a hit takes 100 bytes of memory.
+        """
+        for at in range(0, len(data), _WINDOW):
+            begin = max(0, at - self._longest)
+            part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
+            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
+                check = self._checks[needle]
+                if begin + end > at and (
+                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
+                ):
+                    yield begin + end - 1, self._askers[needle]
+
+    def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
+        """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
+        return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
     def _attentive(self, state: "_StreamState") -> bool:
-        return state.levels.attentive or state.masker.inside_key or any(p.attentive for p in self._parsers)
+        return (
+            state.levels.attentive
+            or state.masker.inside_key
+            or self._agents.attentive
+            or any(p.attentive for _, p in self._parsers)
+        )
 
-    def _plain(self, stream: Stream, state: "_StreamState", data: bytes, time: float) -> Iterator[Plain | Finding]:
+    def _plain(
+        self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
+    ) -> Iterator[Plain | Finding]:
         if not self._logs or state.framer.full_screen:
             return
         done = 0
@@ -101,29 +157,64 @@ class Pipeline:
                 at = newline + 1
                 continue
             if at > done:
-                yield Plain(stream, data[done:at], time)
+                yield Plain(stream, data[done:at], time, agent)
             done = data.find(b"\n", at) + 1
             text = data[at : done - 1].decode("utf-8", "replace")
-            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator")
+            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator", agent)
             at = done
         if done < len(data):
-            yield Plain(stream, data[done:] if done else data, time)
+            yield Plain(stream, data[done:] if done else data, time, agent)
 
-    def _line(self, stream: Stream, state: "_StreamState", line: Line) -> Iterator[Finding]:
-        findings = [finding for parser in self._parsers for finding in parser.feed(line)]
-        if self._logs and not state.framer.full_screen:
-            source = _source(findings)
-            for entry in state.levels.feed(line):
-                yield from self._entry(stream, state, entry, source)
-        yield from findings
+    def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
+        """What a line gives to those who asked for it or are attentive; None where it is plain after all."""
+        before = agent = self._agents.current(stream)
+        if asked & _AGENTS or self._agents.attentive:
+            agent = self._agents.feed(line)
+        findings = [
+            finding if agent is None or finding.agent is not None else replace(finding, agent=agent)
+            for bit, parser in tuple(self._parsers)
+            if asked & bit or parser.attentive
+            for finding in self._guarded(bit, parser.feed, line)
+        ]
+        if not self._logs or state.framer.full_screen:
+            return findings or None
+        if asked & _SECRETS:
+            state.secrets = True
+        as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
+        entries = [as_it_is]
+        if asked & _LEVELS or state.levels.attentive:
+            entries = [*state.levels.feed(line)]
+        watched = state.secrets or state.masker.inside_key
+        here = agent == before == self._agents.current(stream)
+        if here and not findings and not watched and not line.truncated and entries == [as_it_is]:
+            return None
+        source = _source(findings)
+        found = [logged for entry in entries for logged in self._entry(stream, state, entry, source, agent)]
+        if not state.levels.attentive:
+            state.secrets = False
+        return found + findings
 
-    def _entry(self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource) -> Iterator[Finding]:
+    def _guarded(self, bit: int, ask: Callable[..., Iterable[Finding]], *line: Line) -> list[Finding]:
+        """What a parser finds. One that fails is a fault of ours, not of the line: it goes, the others go on."""
+        try:
+            return list(ask(*line))
+        except Exception as error:
+            name = next(type(parser).__name__ for b, parser in self._parsers if b == bit)
+            self._parsers = [(b, parser) for b, parser in self._parsers if b != bit]
+            self._notice(f"{name} failed and is left out from here on: {type(error).__name__}: {error}")
+            return []
+
+    def _entry(
+        self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None
+    ) -> Iterator[Finding]:
         if not self._logs:
             return
-        text = state.masker.mask(entry.text) if self._redacted else entry.text
+        text = entry.text
+        if self._redacted and (state.secrets or state.masker.inside_key):
+            text = state.masker.mask(text)
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
-        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated))
+        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent)
 
 
 class _StreamState:
@@ -131,8 +222,10 @@ class _StreamState:
         self.framer = Framer()
         self.levels = levels.Levels()
         self.masker = redact.Masker()
+        self.secrets = False  # whether a line of the entry that is being made may hold one
 
 
+@lru_cache(maxsize=8)
 def iso(time: float) -> str:
     """Unix seconds as ISO 8601 in UTC, with microseconds."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -148,7 +241,7 @@ def _source(findings: Iterable[Finding]) -> LogSource:
 
 
 def _shorten(text: str) -> str:
-    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, and of several lines also the end, where the error stands."""
+    """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, of several lines also the end, where the error is."""
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_LIMIT:
         return text

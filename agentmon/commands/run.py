@@ -3,18 +3,23 @@
 import os
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from agentmon import __version__, runs
 from agentmon.collect import intake
-from agentmon.collect.launch import Description, start_collector
+from agentmon.collect.launch import Description, Reading, start_collector
 from agentmon.descriptors import closed_standard, same_file
 from agentmon.errors import AgentmonError
 from agentmon.relay import child
 from agentmon.relay.relay import Relay
 from agentmon.relay.signals import Inherited, hold
 from agentmon.sinks.open import open_sink
+
+if TYPE_CHECKING:
+    from agentmon.collect.parsers.patterns import Pattern
+    from agentmon.collect.prices import OwnPrice
 
 INTERPRETERS = (
     "python", "python3", "node", "bun", "deno", "ruby", "perl", "sh", "bash", "zsh", "uv", "uvx", "npx", "bunx", "pipx",
@@ -66,6 +71,8 @@ class Label(click.ParamType[tuple[str, str]]):
               help="Whether the command gets a pseudo-terminal.")  # fmt: skip
 @click.option("--meter", "meter_text", default="auto", show_default=True, metavar="SOURCES",
               help="Where numbers come from: output, sdk, otlp, trace2; auto takes what fits, +NAME and -NAME change it.")  # fmt: skip
+@click.option("--patterns", "pattern_files", multiple=True, metavar="FILE", help="Own patterns (TOML).")
+@click.option("--prices", "price_file", metavar="FILE", help="Own prices (TOML), before the built-in ones.")
 @click.option("--dry-run", is_flag=True, help="Say what would be run and what the environment gets, and stop.")
 @click.option("--no-logs", is_flag=True, help="No log entries.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
@@ -78,6 +85,7 @@ def command(
     inherited: Inherited | None, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]],
     run_id: str | None, interval: float, pty: child.PtyMode, no_logs: bool, no_redact: bool, no_run_log: bool,
     unbuffered: bool, quiet: bool, argv: Sequence[str], meter_text: str, dry_run: bool,
+    pattern_files: Sequence[str], price_file: str | None,
 ) -> None:  # fmt: skip
     """Run COMMAND exactly as if it had been started bare, and write what it does.
 
@@ -94,6 +102,7 @@ def command(
     if "/" in run_id or run_id.startswith(".") or not run_id.isprintable():
         raise AgentmonError(f"--run-id {run_id!r}: letters, digits, - and _ make a run id")
     chosen = intake.meter(meter_text)
+    reading = _reading(chosen, pattern_files, price_file)
     notices: list[str] = []
     sinks = [] if dry_run else [open_sink(word) for word in outputs]
     stdout_fd = 1
@@ -137,13 +146,28 @@ def command(
         _dry_run(to_run, sources, {k: v for k, v in environment.items() if before.get(k) != v})
         return
     try:
-        collector = start_collector(about, sinks, sources, folder, use_output="output" in chosen.names) if sinks else None
+        collector = start_collector(about, reading, sinks, sources, folder) if sinks else None
         wiring = child.wire(pty, stdout_fd, closed)
     except OSError as error:
         raise AgentmonError(f"cannot start: {error.strerror}") from None
     for notice in notices if not quiet else ():
         click.echo(f"agentmon: {notice}", err=True)
     Relay(to_run, wiring, inherited, collector, quiet=quiet).run()
+
+
+def _reading(chosen: intake.Meter, pattern_files: Sequence[str], price_file: str | None) -> Reading:
+    """What people brought is read before anything is forked: a mistake in it is theirs to see."""
+    patterns: tuple[Pattern, ...] = ()
+    prices: tuple[OwnPrice, ...] = ()
+    if pattern_files:
+        from agentmon.collect.parsers.pattern_files import load as load_patterns
+
+        patterns = tuple(pattern for path in pattern_files for pattern in load_patterns(path))
+    if price_file:
+        from agentmon.collect.prices import load as load_prices
+
+        prices = load_prices(price_file)
+    return Reading("output" in chosen.names, patterns, prices)
 
 
 def name_of(argv: Sequence[str]) -> str:

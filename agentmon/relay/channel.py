@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 PIPE_SIZE = 1 << 20
 MEMORY = 1 << 20
@@ -26,7 +26,7 @@ DATA: Final = 3  # bytes of a stream
 SPOOLED: Final = 4  # what follows stands in the spool: (position, length)
 LOST: Final = 5  # bytes of a stream were dropped: their number
 EXIT: Final = 6  # the child has ended
-STREAMS: Final = ("stdout", "stderr", "merged", "tty")
+STREAMS: Final[tuple[Literal["stdout", "stderr", "merged", "tty"], ...]] = ("stdout", "stderr", "merged", "tty")
 
 _HEADER = struct.Struct("<BBId")  # kind, stream, length, Unix seconds
 _SPAN = struct.Struct("<QQ")

@@ -125,6 +125,8 @@ class Relay:
         self._want(self._error_fd, select.POLLIN)
         if self._link is not None:
             self._want(self._link.report_fd, select.POLLIN)
+            while not self._pid and self._link.report_fd in self._interests:
+                self._reported()  # `started` comes before `running` and before the first output
         if self._collector is not None:
             self._want(self._collector.notes_fd, select.POLLIN)
 
@@ -237,7 +239,9 @@ class Relay:
             return False
         now = time.time()
         tap.left -= len(data)
-        self._write(tap, memoryview(data))
+        behind = tap.read_fd == self._wiring.master and self._terminal is not None and not self._terminal.is_raw
+        # in the background the user's terminal is not raw, and adds the CR itself
+        self._write(tap, memoryview(data.replace(b"\r\n", b"\n") if behind else data))
         collector = self._collector
         if collector is not None and collector.alive:
             try:

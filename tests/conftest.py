@@ -1,0 +1,16 @@
+"""What all tests share: the wrapper of this checkout, and an end for every process that a test leaves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from wrapper import Wrapper, adopt_orphans, kill_all
+
+adopt_orphans()
+
+
+@pytest.fixture()
+def wrapper(tmp_path: Path) -> Iterator[Wrapper]:
+    """`agentmon run` of this checkout; what it leaves running ends with the test."""
+    yield Wrapper(tmp_path)
+    kill_all()
