@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+
 from agentmon.collect.intake.otlp import prepare
 from agentmon.collect.intake.otlp_agents import agent_of
 
@@ -39,7 +40,7 @@ AGENTS = [
 
 @pytest.mark.parametrize(("line", "tool"), AGENTS)
 def test_agent_of(line: str, tool: str | None) -> None:
-    found = agent_of(shlex.split(line) if "unbalanced" not in line else ["sh", "-c", "unbalanced \" claude"])
+    found = agent_of(shlex.split(line) if "unbalanced" not in line else ["sh", "-c", 'unbalanced " claude'])
     assert (found.tool if found else None) == tool
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from agentmon.collect.intake.otlp_choice import GRACE_S, Choice
 from agentmon.collect.intake.otlp_records import parse_json, parse_protobuf, protobuf_here, records
 from agentmon.events import Finding, TokenUsage
@@ -110,7 +111,9 @@ def openllmetry() -> list[TokenUsage]:
 
 def test_openllmetry() -> None:
     found = openllmetry()
-    assert [(u.call_id, u.model, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.reasoning_tokens) for u in found] == [
+    assert [
+        (u.call_id, u.model, u.input_tokens, u.output_tokens, u.cache_read_tokens, u.reasoning_tokens) for u in found
+    ] == [
         ("chatcmpl-0001", "gpt-4o", 1121, 50, 128, 12),
         ("chatcmpl-0002", "gpt-4o-mini", None, None, None, None),  # a stream without usage: a call of unknown size
         ("chatcmpl-0003", "gpt-4o-mini", 1399, 76, 0, None),  # that reasoning was among it, the span does not tell
