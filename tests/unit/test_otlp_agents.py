@@ -92,12 +92,27 @@ def test_own_collector_is_left_alone(tmp_path: Path, asked: bool) -> None:
     assert (added, len(notices)) == (set(), 1)
 
 
+def test_a_collector_at_the_default_port(tmp_path: Path) -> None:
+    added, notices, _ = names("crew", tmp_path, asked=True, OTEL_METRICS_EXPORTER="otlp,console")
+    assert added == set()
+    assert "OTEL_METRICS_EXPORTER is set" in notices[0]
+
+
+def test_a_run_in_a_run(tmp_path: Path) -> None:
+    outer = "http://127.0.0.1:4711/" + "a" * 32 + "/v1/logs"
+    added, notices, _ = names("claude", tmp_path, OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=outer)
+    assert (added, notices) == (set(), ("OpenTelemetry goes to the agentmon run around this one",))
+    assert "OTEL_LOGS_EXPORTER" in names("claude", tmp_path, CLAUDE_CODE_ENABLE_TELEMETRY="1")[0]  # below a Claude Code
+
+
 def test_own_choice_is_left_alone(tmp_path: Path) -> None:
     added, notices, _ = names("claude", tmp_path, CLAUDE_CODE_ENABLE_TELEMETRY="0")
     assert added == set()
     assert "CLAUDE_CODE_ENABLE_TELEMETRY" in notices[0]
     assert names("claude", tmp_path, OTEL_SDK_DISABLED="true") == (set(), (), 0)
     assert names("gemini", tmp_path, GEMINI_TELEMETRY_OUTFILE="/x")[0] == set()
+    assert names("qwen --telemetry-outfile /x", tmp_path)[0] == set()
+    assert names("codex -c otel.exporter=none exec", tmp_path, asked=True)[2] == 0
     for agent, path, text in (
         ("claude", ".claude/settings.json", '{"env": {"OTEL_METRICS_EXPORTER": "otlp"}}'),
         ("qwen", ".qwen/settings.json", '{"telemetry": {"enabled": true}}'),
@@ -107,7 +122,7 @@ def test_own_choice_is_left_alone(tmp_path: Path) -> None:
         (tmp_path / path).write_text(text)
         added, notices, words = names(agent, tmp_path, asked=agent == "codex")
         assert words == 0
-        assert not any(name.startswith(("CLAUDE_CODE", "QWEN")) for name in added if agent != "codex")
+        assert added == set()
         assert path in notices[0]
 
 

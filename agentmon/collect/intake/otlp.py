@@ -4,10 +4,11 @@
 (see otlp_receiver), and the collector reads what they sent.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
-import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from agentmon.collect.intake import Prepared
 from agentmon.collect.intake import otlp_agents as agents
 
 if TYPE_CHECKING:
+    import socket
+
     from agentmon.events import Finding
 
 _BACKLOG = 128
@@ -36,46 +39,46 @@ def prepare(
     theirs = {**environment, **(command.settings if command else {})}
     if theirs.get(b"OTEL_SDK_DISABLED", b"").lower() == b"true":
         return None
-    tools = ("claude-code", "gemini-cli", "qwen-code", "copilot-cli") if asked else (command.tool,) if command else ()
-    export = agents.general_export(theirs)
-    if export is not None:
-        if not asked and tools == ("codex",):
-            return None
-        return Prepared("otlp", _Nothing, notices=(f"{export} is set: OpenTelemetry goes there, not to agentmon",))
-    added: dict[bytes, bytes] = {}
-    words: tuple[bytes, ...] = ()
-    notices: list[str] = []
+    if command is not None and command.tool == "codex" and not asked:
+        return None  # it has no variables for this, and words on its command line are for the user to ask for
+    notice = agents.general_export(theirs)
+    if notice is None and command is not None:
+        choice = agents.own_choice(command.tool, theirs, argv)
+        notice = f"{command.tool} has settings of its own for telemetry ({choice}): left alone" if choice else None
+    if notice is not None:
+        return Prepared("otlp", _Nothing, notices=(notice,))
+    import socket
+
     port = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     port.bind(("127.0.0.1", 0))
     token = os.urandom(16).hex()
     base = f"http://127.0.0.1:{port.getsockname()[1]}/{token}"
-    for tool in tools:
-        choice = agents.own_choice(tool, theirs)
-        if choice is None:
-            added.update(agents.switches(tool, base))
-        elif command is not None and command.tool == tool:
-            notices.append(f"{tool} has telemetry of its own settings ({choice}): left alone")
+    added: dict[bytes, bytes] = {}
+    words: tuple[bytes, ...] = ()
+    if command is not None:
+        added = agents.switches(command.tool, base)
+        words = agents.arguments(command.tool, base) if command.direct else ()
     if asked:
-        # Protobuf is what most exporters can; those that honour this variable otherwise speak gRPC.
+        for tool in agents.TOOLS:
+            if agents.own_choice(tool, theirs) is None:
+                added.update(agents.switches(tool, base))
+        # Protobuf is what most exporters can; without this variable they would speak gRPC.
         protocol = b"http/protobuf" if _protobuf() else b"http/json"
         added.update({b"OTEL_EXPORTER_OTLP_ENDPOINT": os.fsencode(base), b"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
-        if command is not None and command.tool == "codex" and command.direct:
-            choice = agents.own_choice("codex", theirs)
-            words = agents.arguments("codex", base) if choice is None else ()
-            if choice is not None:
-                notices.append(f"codex has telemetry of its own settings ({choice}): left alone")
     added = {name: value for name, value in added.items() if name not in theirs}
     if not added and not words:
         port.close()
-        return Prepared("otlp", _Nothing, notices=tuple(notices)) if notices else None
+        return None
     port.listen(_BACKLOG)
     fd = port.detach()
     relay_pid = os.getpid()
 
     def opened() -> Intake:
+        import socket
+
         return Intake(socket.socket(fileno=fd), token, relay_pid)
 
-    return Prepared("otlp", opened, added, frozenset({fd}), tuple(notices), words)
+    return Prepared("otlp", opened, added, frozenset({fd}), arguments=words)
 
 
 def _protobuf() -> bool:
@@ -91,13 +94,13 @@ def _protobuf() -> bool:
 class _Nothing:
     """A source that was left to the user."""
 
-    def read(self) -> Iterable["Finding"]:
+    def read(self) -> Iterable[Finding]:
         return ()
 
     def interests(self) -> Mapping[int, int]:
         return {}
 
-    def close(self) -> Iterable["Finding"]:
+    def close(self) -> Iterable[Finding]:
         return ()
 
 
@@ -115,7 +118,7 @@ class Intake:
         self._from.setblocking(False)
         self.malformed = 0
 
-    def read(self) -> Iterator["Finding"]:
+    def read(self) -> Iterator[Finding]:
         """What has come since."""
         taken = 0
         while self._from is not None and taken < _PER_TURN:
@@ -138,7 +141,7 @@ class Intake:
         """The receiver's socket."""
         return {} if self._from is None else {self._from.fileno(): select.POLLIN}
 
-    def close(self) -> Iterator["Finding"]:
+    def close(self) -> Iterator[Finding]:
         """The child has ended: what its exporters sent last is on its way, at most for two seconds."""
         from agentmon.collect.intake.otlp_receiver import END
 
@@ -151,7 +154,7 @@ class Intake:
             yield from self.read()
         yield from self._choice.close()
 
-    def _frames(self) -> Iterator["Finding"]:
+    def _frames(self) -> Iterator[Finding]:
         from agentmon.collect.intake.otlp_receiver import LOST, SIGNALS
         from agentmon.events import Finding, Gap
 
@@ -169,7 +172,7 @@ class Intake:
                 yield from self._body(SIGNALS[signal], form, pid or None, body)
         del self._buffer[:start]
 
-    def _body(self, signal: str, form: int, pid: int | None, body: bytes) -> Iterator["Finding"]:
+    def _body(self, signal: str, form: int, pid: int | None, body: bytes) -> Iterator[Finding]:
         from agentmon.collect.intake import otlp_records as shapes
         from agentmon.collect.intake.otlp_receiver import GZIP, PROTOBUF
 
@@ -185,6 +188,8 @@ class Intake:
 
 def start_receiver(listener: socket.socket, token: str, relay_pid: int) -> socket.socket:
     """Fork the receiver; our end of its socket. It is no child of ours, and keeps nothing of ours open."""
+    import socket
+
     from agentmon.collect.intake.otlp_receiver import Receiver
     from agentmon.collect.intake.otlp_records import protobuf_here
     from agentmon.descriptors import close_others

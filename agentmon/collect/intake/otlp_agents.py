@@ -151,12 +151,15 @@ def arguments(tool: str, base: str) -> tuple[bytes, ...]:
     return (b"-c", os.fsencode(exporter), b"-c", b"otel.log_user_prompt=false")
 
 
-_OWN_EXPORT = (
+TOOLS = ("claude-code", "gemini-cli", "qwen-code", "copilot-cli")
+_ENDPOINTS = (
     b"OTEL_EXPORTER_OTLP_ENDPOINT", b"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", b"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     b"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )  # fmt: skip
+_EXPORTERS = (b"OTEL_LOGS_EXPORTER", b"OTEL_METRICS_EXPORTER", b"OTEL_TRACES_EXPORTER")
+_OUR_OWN = re.compile(rb"http://127\.0\.0\.1:\d+/[0-9a-f]{32}(/|\Z)")
 _OWN_CHOICE = {
-    "claude-code": (b"CLAUDE_CODE_ENABLE_TELEMETRY", b"OTEL_LOGS_EXPORTER", b"OTEL_METRICS_EXPORTER"),
+    "claude-code": _EXPORTERS[:2],
     "gemini-cli": (b"GEMINI_TELEMETRY_ENABLED", b"GEMINI_TELEMETRY_OTLP_ENDPOINT", b"GEMINI_TELEMETRY_OUTFILE"),
     "qwen-code": (b"QWEN_TELEMETRY_ENABLED", b"QWEN_TELEMETRY_OTLP_ENDPOINT", b"QWEN_TELEMETRY_OUTFILE"),
     "copilot-cli": (b"COPILOT_OTEL_ENABLED", b"COPILOT_OTEL_ENDPOINT", b"COPILOT_OTEL_FILE_EXPORTER_PATH"),
@@ -179,15 +182,29 @@ _HOMES = {"claude-code": (b"CLAUDE_CONFIG_DIR", "settings.json"), "codex": (b"CO
 
 
 def general_export(environment: Mapping[bytes, bytes]) -> str | None:
-    """Where the user already exports to by OpenTelemetry's own variables: the variable's name."""
-    return next((os.fsdecode(name) for name in _OWN_EXPORT if environment.get(name)), None)
+    """What to tell a user who exports by OpenTelemetry's own variables already; None for others."""
+    for name in _ENDPOINTS:
+        if _OUR_OWN.match(environment.get(name, b"")):
+            return "OpenTelemetry goes to the agentmon run around this one"
+        if environment.get(name):
+            return f"{os.fsdecode(name)} is set: OpenTelemetry goes there, not to agentmon"
+    for name in _EXPORTERS:  # to the default port, where a collector of theirs listens
+        if b"otlp" in environment.get(name, b""):
+            return f"{os.fsdecode(name)} is set: OpenTelemetry goes to a collector already, not to agentmon"
+    return None
 
 
-def own_choice(tool: str, environment: Mapping[bytes, bytes]) -> str | None:
-    """What shows that the user has decided about this agent's export, by variable or in a settings file."""
+def own_choice(tool: str, environment: Mapping[bytes, bytes], argv: Sequence[str] = ()) -> str | None:
+    """What shows that the user has decided about this agent's export: a variable, an option, a settings file."""
     for name in _OWN_CHOICE.get(tool, ()):
         if name in environment:
             return os.fsdecode(name)
+    # Claude Code hands this one on to what it starts, without the others: alone it is no choice.
+    if tool == "claude-code" and environment.get(b"CLAUDE_CODE_ENABLE_TELEMETRY", b"1").lower() not in (b"1", b"true"):
+        return "CLAUDE_CODE_ENABLE_TELEMETRY"
+    option = next((word for word in argv if word.startswith(("otel.", "--telemetry"))), None)
+    if option is not None:
+        return option.partition("=")[0]
     home = os.fsdecode(environment.get(b"HOME", b""))
     paths = [path.replace("~", home, 1) if path[0] == "~" else path for path in _FILES.get(tool, ())]
     if tool in _HOMES and environment.get(_HOMES[tool][0]):
