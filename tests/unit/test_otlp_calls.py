@@ -149,6 +149,12 @@ def test_events_that_are_not_calls() -> None:
     assert told(created) == []
 
 
+def test_a_call_of_no_tokens_is_unknown() -> None:
+    nothing: dict[str, Any] = {"input_tokens": "0", "output_tokens": "0", "cost_usd": "0", "model": "claude-x"}
+    (found,) = told(log("claude-code", "api_request", 1, **nothing))
+    assert (found.model, found.input_tokens, found.output_tokens, found.cost_usd) == ("claude-x", None, None, None)
+
+
 def test_forks_of_gemini_cli() -> None:
     (found,) = told(log("fork", "fork.api_response", 1, input_token_count=10, output_token_count=5, model="m"))
     assert (found.input_tokens, found.tool, found.model) == (10, None, "m")

@@ -51,6 +51,7 @@ def of_log(record: LogRecord) -> Call | None:
     told = names.figures(found, own=own, excludes_cache=tool == "claude-code")
     if not told.known:
         return None
+    told = _unless_nothing(told)
     session = names.session_id(found) or names.session_id(record.resource.attributes)
     call_id = names.call_id(found)
     if call_id is None and record.span_id and not own:
@@ -70,7 +71,7 @@ def of_span(span: Span) -> Call | None:
     found = span.attributes
     tool = names.tool_of(span.resource.text("service.name"))
     own = tool == "claude-code" and span.name == "claude_code.llm_request"
-    told = names.figures(found, own=own, excludes_cache=own)
+    told = _unless_nothing(names.figures(found, own=own, excludes_cache=own))
     if not told.known and (span.failed or found.get("gen_ai.operation.name") not in _INFERENCE):
         return None
     call_id = names.call_id(found) or _id_in_output(found) or f"{span.trace_id}:{span.span_id}"
@@ -78,6 +79,12 @@ def of_span(span: Span) -> Call | None:
     duration = span.end - span.start if 0 < span.start <= span.end else None
     first = names.amount(found, ("gen_ai.response.time_to_first_chunk", "gen_ai.server.time_to_first_token"))
     return Call(told, tool, names.model(found), call_id, session, span.end or None, duration, first)
+
+
+def _unless_nothing(told: Figures) -> Figures:
+    """A call of no tokens at all is one whose usage its sender did not see: Claude Code 1.0.120 tells a reply that was
+    not streamed, its second try after an error, as 0 and 0."""
+    return Figures() if told.input == 0 and told.output == 0 else told
 
 
 class Told:
