@@ -123,6 +123,8 @@ for status in (
     answers = "200 {}\n200 {}\nb'{}'\n200 {}\n200 {}\n200 {}\n404\n404\n404\n403\n403\n405\n415\n415\n"
     assert (result.out.decode(), result.err, result.code) == (answers, b"", 0)
     assert plain(calls(wrapper)) == [(f"call-{n}", 100 * n, n, 101 * n) for n in (1, 2, 3, 4)]
+    (gap,) = only(check_stream(wrapper.run_log()), "gap")
+    assert (gap["stream"], gap["reason"]) == ("otlp", "otlp: 2 bodies could not be read")
 
 
 def test_many_connections(wrapper: Wrapper) -> None:

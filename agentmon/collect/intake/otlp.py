@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import _socket  # what is below the module socket, whose import takes 8 ms of the child's start
 import contextlib
 import os
 import select
@@ -47,10 +48,11 @@ def prepare(
         notice = f"{command.tool} has settings of its own for telemetry ({choice}): left alone" if choice else None
     if notice is not None:
         return Prepared("otlp", _Nothing, notices=(notice,))
-    import socket
-
-    port = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    port.bind(("127.0.0.1", 0))
+    port = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    try:
+        port.bind(("127.0.0.1", 0))
+    except OSError as error:  # a sandbox without a loopback interface
+        return Prepared("otlp", _Nothing, notices=(f"OpenTelemetry is not received: {error.strerror}",))
     token = os.urandom(16).hex()
     base = f"http://127.0.0.1:{port.getsockname()[1]}/{token}"
     added: dict[bytes, bytes] = {}
@@ -116,7 +118,7 @@ class Intake:
         self._buffer = bytearray()
         self._from: socket.socket | None = start_receiver(listener, token, relay_pid)
         self._from.setblocking(False)
-        self.malformed = 0
+        self._unread = [0, 0]  # bodies that could not be read, and their bytes
 
     def read(self) -> Iterator[Finding]:
         """What has come since."""
@@ -153,6 +155,11 @@ class Intake:
             select.select([self._from], [], [], left)
             yield from self.read()
         yield from self._choice.close()
+        if self._unread[0]:
+            from agentmon.events import Finding, Gap
+
+            bodies, lost = self._unread
+            yield Finding(Gap(lost, None, f"otlp: {bodies} bodies could not be read", stream="otlp"))
 
     def _frames(self) -> Iterator[Finding]:
         from agentmon.collect.intake.otlp_receiver import LOST, SIGNALS
@@ -181,7 +188,8 @@ class Intake:
                 body = shapes.inflate(body)
             document = shapes.parse_protobuf(signal, body) if form & PROTOBUF else shapes.parse_json(body)
         except ValueError:
-            self.malformed += 1
+            self._unread[0] += 1
+            self._unread[1] += len(body)
             return
         yield from self._choice.take(shapes.records(document), pid, time.monotonic())
 
