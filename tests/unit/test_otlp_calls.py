@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agentmon.collect.intake.otlp_choice import GRACE_S, Choice
 from agentmon.collect.intake.otlp_names import Figures, figures
-from agentmon.collect.intake.otlp_records import inflate, records
+from agentmon.collect.intake.otlp_records import MAX_INFLATED, inflate, parse_json, records
 from agentmon.events import TokenUsage
 
 NAMES = [
@@ -221,6 +221,15 @@ def test_any_document(one: Any, two: Any, three: Any) -> None:
         list(choice.take(records(three), None, 0.0))
     list(choice.tick(GRACE_S * 2))
     list(choice.close())
+
+
+def test_bombs() -> None:
+    with pytest.raises(ValueError, match="items"):
+        parse_json(b"[" + b"{}," * 2_000_000 + b"{}]")
+    with pytest.raises(ValueError, match="limit"):
+        inflate(gzip.compress(bytes(MAX_INFLATED + 1), 1))
+    with pytest.raises(ValueError):
+        parse_json(b"[" * 100_000)
 
 
 def test_inflate() -> None:

@@ -61,7 +61,7 @@ class Receiver:
                 interests[relay_fd] = select.POLLIN
             for fd, mask in interests.items():
                 poll.register(fd, mask)
-            ready = poll.poll(20 if self._ending else 1000 if relay_fd is None else None)
+            ready = poll.poll(self._patience_ms(watched=relay_fd is not None))
             for fd in interests:
                 poll.unregister(fd)
             self._turn({fd for fd, _ in ready})
@@ -90,8 +90,15 @@ class Receiver:
             return True
         if time.monotonic() > self._ending:
             return not self._queue or time.monotonic() > self._ending + 5
-        waits = any(peer.connection.amid for peer in self._peers.values())
-        return not any_ready and not waits and not self._queue
+        return not any_ready and not self._amid() and not self._queue
+
+    def _amid(self) -> bool:
+        return any(peer.connection.amid for peer in self._peers.values())
+
+    def _patience_ms(self, *, watched: bool) -> int | None:
+        if self._ending is not None:  # what an exporter sent before it ended is here already
+            return 20 if self._amid() or self._queue else 0
+        return None if watched else 1000
 
     # ------------------------------------------------------------------ exporters
 

@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 Scalar = str | int | float | bool
-MAX_INFLATED = 64 << 20
+MAX_INFLATED = 32 << 20  # bytes
+_MAX_ITEMS = 2_000_000  # braces and brackets: 32 MiB of `{}` would become a gigabyte of objects
 # What is the same in all signals of one exporter; Codex 0.169 has other attributes on its metrics than on its logs.
 _IDENTITY = ("service.name", "service.namespace", "service.instance.id", "process.pid")
 
@@ -102,6 +103,8 @@ def inflate(body: bytes) -> bytes:
 
 def parse_json(body: bytes) -> Any:
     """A JSON body. Raises ValueError."""
+    if len(body) > _MAX_ITEMS and body.count(b"{") + body.count(b"[") > _MAX_ITEMS:
+        raise ValueError("too many items")
     return orjson.loads(body)
 
 
