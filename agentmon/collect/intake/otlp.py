@@ -57,16 +57,17 @@ def prepare(
     base = f"http://127.0.0.1:{port.getsockname()[1]}/{token}"
     added: dict[bytes, bytes] = {}
     words: tuple[bytes, ...] = ()
+    # Asked for the tree, programs of all kinds read these variables, and Python's do not know JSON.
+    protocol = "http/protobuf" if asked and _protobuf() else "http/json"
     if command is not None:
-        added = agents.switches(command.tool, base)
+        added = agents.switches(command.tool, base, protocol)
         words = agents.arguments(command.tool, base) if command.direct else ()
     if asked:
         for tool in agents.TOOLS:
             if agents.own_choice(tool, theirs) is None:
-                added.update(agents.switches(tool, base))
-        # Protobuf is what most exporters can; without this variable they would speak gRPC.
-        protocol = b"http/protobuf" if _protobuf() else b"http/json"
-        added.update({b"OTEL_EXPORTER_OTLP_ENDPOINT": os.fsencode(base), b"OTEL_EXPORTER_OTLP_PROTOCOL": protocol})
+                added.update(agents.switches(tool, base, protocol))
+        added[b"OTEL_EXPORTER_OTLP_ENDPOINT"] = os.fsencode(base)
+        added[b"OTEL_EXPORTER_OTLP_PROTOCOL"] = os.fsencode(protocol)
     added = {name: value for name, value in added.items() if name not in theirs}
     if not added and not words:
         port.close()

@@ -107,8 +107,8 @@ def _in_script(words: Sequence[str], settings: Mapping[bytes, bytes]) -> Command
 # ---------------------------------------------------------------------- switches
 
 
-def switches(tool: str, base: str) -> dict[bytes, bytes]:
-    """What makes this agent export to `base`. Times are milliseconds.
+def switches(tool: str, base: str, protocol: str = "http/json") -> dict[bytes, bytes]:
+    """What makes this agent export to `base`. protocol: for those that can be told. Times are milliseconds.
 
     Claude Code 1.0 to 2.1.330: it flushes at its end, and waits for that at most as long as it is told here.
     """
@@ -116,7 +116,7 @@ def switches(tool: str, base: str) -> dict[bytes, bytes]:
         found = {
             "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
             "OTEL_LOGS_EXPORTER": "otlp",
-            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": protocol,
             "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{base}/v1/logs",
             "OTEL_LOGS_EXPORT_INTERVAL": "1000",
             "CLAUDE_CODE_OTEL_FLUSH_TIMEOUT_MS": "1000",
@@ -136,7 +136,7 @@ def switches(tool: str, base: str) -> dict[bytes, bytes]:
             "COPILOT_OTEL_ENABLED": "true",
             "COPILOT_OTEL_EXPORTER_TYPE": "otlp-http",
             "OTEL_EXPORTER_OTLP_ENDPOINT": base,
-            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
         }
     else:
         found = {}
