@@ -20,6 +20,9 @@ from agentmon.collect.intake.otlp_records import protobuf_here
 def _folders(wrapper: Wrapper) -> None:
     """A collector that was killed leaves its private folder behind: not where the next test finds it."""
     wrapper.env["XDG_RUNTIME_DIR"] = str(wrapper.folder)
+    for name in tuple(wrapper.env):  # what the machine has set would be left alone, or stand in between
+        if name.startswith("OTEL_") or name.lower().endswith("_proxy"):
+            del wrapper.env[name]
 
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens")

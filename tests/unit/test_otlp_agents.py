@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agentmon.collect.intake.otlp import prepare
-from agentmon.collect.intake.otlp_agents import agent_of
+from agentmon.collect.intake.otlp_agents import agent_of, host
 
 AGENTS = [
     ("claude -p x", "claude-code"),
@@ -96,6 +96,25 @@ def test_a_collector_at_the_default_port(tmp_path: Path) -> None:
     added, notices, _ = names("crew", tmp_path, asked=True, OTEL_METRICS_EXPORTER="otlp,console")
     assert added == set()
     assert "OTEL_METRICS_EXPORTER is set" in notices[0]
+
+
+@pytest.mark.parametrize(
+    ("proxy", "found"),
+    [
+        ({}, "127.0.0.1"),
+        ({"NO_PROXY": "localhost"}, "127.0.0.1"),
+        ({"HTTP_PROXY": "http://p:1", "NO_PROXY": "a, 127.0.0.1"}, "127.0.0.1"),
+        ({"http_proxy": "http://p:1", "no_proxy": "localhost,b"}, "localhost"),
+        ({"ALL_PROXY": "socks5://p:1"}, None),
+    ],
+)
+def test_proxies(tmp_path: Path, proxy: dict[str, str], found: str | None) -> None:
+    """A proxy would get what is meant for us; Claude Code and Gemini CLI do not use it for their export."""
+    assert host({os.fsencode(k): os.fsencode(v) for k, v in proxy.items()}) == found
+    assert names("claude", tmp_path, **proxy)[0]
+    added, notices, _ = names("copilot", tmp_path, **proxy)
+    assert bool(added) == (found is not None)
+    assert bool(notices) == (found is None)
 
 
 def test_a_run_in_a_run(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ def prepare(
     if notice is None and command is not None:
         choice = agents.own_choice(command.tool, theirs, argv)
         notice = f"{command.tool} has settings of its own for telemetry ({choice}): left alone" if choice else None
+    host = agents.host(theirs)
+    if host is None and (asked or command is None or command.tool not in agents.PASSES_PROXIES):
+        notice = notice or "OpenTelemetry is not received: the proxy stands before 127.0.0.1 too (see NO_PROXY)"
     if notice is not None:
         return Prepared("otlp", _Nothing, notices=(notice,))
     port = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
@@ -54,7 +57,7 @@ def prepare(
     except OSError as error:  # a sandbox without a loopback interface
         return Prepared("otlp", _Nothing, notices=(f"OpenTelemetry is not received: {error.strerror}",))
     token = os.urandom(16).hex()
-    base = f"http://127.0.0.1:{port.getsockname()[1]}/{token}"
+    base = f"http://{host or '127.0.0.1'}:{port.getsockname()[1]}/{token}"
     added: dict[bytes, bytes] = {}
     words: tuple[bytes, ...] = ()
     # Asked for the tree, programs of all kinds read these variables, and Python's do not know JSON.

@@ -157,7 +157,7 @@ _ENDPOINTS = (
     b"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 )  # fmt: skip
 _EXPORTERS = (b"OTEL_LOGS_EXPORTER", b"OTEL_METRICS_EXPORTER", b"OTEL_TRACES_EXPORTER")
-_OUR_OWN = re.compile(rb"http://127\.0\.0\.1:\d+/[0-9a-f]{32}(/|\Z)")
+_OUR_OWN = re.compile(rb"http://(127\.0\.0\.1|localhost):\d+/[0-9a-f]{32}(/|\Z)")
 _OWN_CHOICE = {
     "claude-code": _EXPORTERS[:2],
     "gemini-cli": (b"GEMINI_TELEMETRY_ENABLED", b"GEMINI_TELEMETRY_OTLP_ENDPOINT", b"GEMINI_TELEMETRY_OUTFILE"),
@@ -179,6 +179,21 @@ _WORDS = {
     "codex": re.compile(rb"(?m)^\s*\[?otel\b"),
 }
 _HOMES = {"claude-code": (b"CLAUDE_CONFIG_DIR", "settings.json"), "codex": (b"CODEX_HOME", "config.toml")}
+
+
+_PROXIES = (b"HTTP_PROXY", b"http_proxy", b"ALL_PROXY", b"all_proxy")
+PASSES_PROXIES = frozenset({"claude-code", "gemini-cli", "qwen-code"})  # whose exporters know no proxy
+
+
+def host(environment: Mapping[bytes, bytes]) -> str | None:
+    """By which name exporters reach this machine without a proxy; None where a proxy stands before all its names."""
+    if not any(environment.get(name) for name in _PROXIES):
+        return "127.0.0.1"
+    exempt = environment.get(b"NO_PROXY", b"") + b"," + environment.get(b"no_proxy", b"")
+    names = {name.strip() for name in exempt.split(b",")}
+    if names & {b"*", b"127.0.0.1", b"127.0.0.0/8"}:
+        return "127.0.0.1"
+    return "localhost" if b"localhost" in names else None
 
 
 def general_export(environment: Mapping[bytes, bytes]) -> str | None:
