@@ -140,6 +140,25 @@ def test_ids_that_a_server_repeats() -> None:
     assert found[1].call_id != "chatcmpl-7"
 
 
+def test_held_spans_do_not_hide_the_events_they_wait_for() -> None:
+    found = {"gen_ai__response__id": "r1", **usage(10, 5)}
+    first = spans(span("x", 1, 2, "", "t1", **found), service="qwen-code")
+    events = [
+        log(
+            "qwen-code",
+            "qwen-code.api_response",
+            n,
+            response_id=f"r{n}",
+            input_token_count=10 * n,
+            output_token_count=5,
+        )
+        for n in (1, 2)
+    ]
+    assert [u.input_tokens for u in told(first, *events)] == [10, 20]
+    assert [u.input_tokens for u in told(events[0], first, events[1])] == [10, 20]
+    assert [u.input_tokens for u in told(first)] == [10]
+
+
 def test_events_that_are_not_calls() -> None:
     failed = log("claude-code", "api_error", 1, error="529", attempt=1, input_tokens=10, output_tokens=1)
     assert told(failed) == []

@@ -54,6 +54,7 @@ class _Exporter:
     pid: int | None
     level: str | None = None
     told: Told = field(default_factory=Told)
+    told_by_spans: Told = field(init=False)  # apart where spans are held: they must not hide the events they wait for
     meters: Meters = field(init=False)
     held: list[Call] = field(default_factory=list)
     held_since: float | None = None
@@ -64,6 +65,7 @@ class _Exporter:
     def __post_init__(self) -> None:
         self.meters = Meters(self.resource)
         self.owns_events = tool_of(self.resource.text("service.name")) in OWN_EVENTS
+        self.told_by_spans = Told() if self.owns_events else self.told
 
     def take(self, record: Record, now: float) -> Iterator[Finding]:
         match record:
@@ -88,7 +90,7 @@ class _Exporter:
     def _span(self, span: Span, now: float) -> Iterator[Finding]:
         if self.level in ("metrics", "logs"):
             return
-        call = self.told.span(span, of_span(span))
+        call = self.told_by_spans.span(span, of_span(span))
         if call is None:
             return
         if self.owns_events and self.level is None:
