@@ -1,15 +1,12 @@
 """The `agentmon` command. Subcommands are imported when they are called: `run` starts fast."""
 
-import importlib
-
 import click
 
-from agentmon import __version__, config
+from agentmon import __version__
+from agentmon.commands.options import CONFIGURED, default_map, load
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
 COMMANDS = ("run", "config", "attach", "parse", "report", "schema", "doctor")
-
-CONFIGURED = ("run",)
 
 
 class LazyGroup(click.Group):
@@ -24,40 +21,6 @@ class LazyGroup(click.Group):
         if cmd_name in CONFIGURED:
             ctx.default_map = dict(default_map())
         return load(cmd_name)
-
-
-def load(name: str) -> click.Command:
-    """The command of this name."""
-    command = importlib.import_module(f"agentmon.commands.{name}").command
-    assert isinstance(command, click.Command)
-    return command
-
-
-def option_name(option: click.Option) -> str:
-    """An option as it is written, without its dashes."""
-    return max(option.opts, key=len).lstrip("-")
-
-
-def settings() -> dict[str, dict[str, config.Setting]]:
-    """What the configuration files set. Raises AgentmonError."""
-    if not config.files():
-        return {}
-    known = {
-        name: [option_name(p) for p in load(name).params if isinstance(p, click.Option) and p.name != "run_id"]
-        for name in CONFIGURED
-    }
-    return config.load(known)
-
-
-def default_map() -> dict[str, dict[str, object]]:
-    """The same as click takes it: per command, by the name of the parameter."""
-    found: dict[str, dict[str, object]] = {}
-    for name, values in settings().items():
-        names = {
-            option_name(p): p.name for p in load(name).params if isinstance(p, click.Option) and p.name is not None
-        }
-        found[name] = {names[option]: setting.value for option, setting in values.items()}
-    return found
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AGENTMON"})

@@ -5,7 +5,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from agentmon import cli, config
+from agentmon import config
+from agentmon.commands import options
 
 _NAMES = {
     ParameterSource.COMMANDLINE: "the command line", ParameterSource.ENVIRONMENT: "the environment",
@@ -27,15 +28,15 @@ def show() -> None:
     """
     for path, of_project in config.files():
         click.echo(f"file     {path} ({'the project' if of_project else 'the user'}'s)")
-    settings = cli.settings().get("run", {})
-    run = cli.load("run")
+    settings = options.settings().get("run", {})
+    run = options.load("run")
     parent = click.Context(
-        cli.agentmon, info_name="agentmon", default_map=cli.default_map(), auto_envvar_prefix="AGENTMON"
+        cli.agentmon, info_name="agentmon", default_map=options.default_map(), auto_envvar_prefix="AGENTMON"
     )
     with run.make_context("run", ["command"], parent=parent) as ctx:
         for option in run.params:
             if isinstance(option, click.Option) and option.name is not None:
-                name = cli.option_name(option)
+                name = options.option_name(option)
                 source = ctx.get_parameter_source(option.name)
                 where = _NAMES.get(source, "") if source is not None else ""
                 if source is ParameterSource.DEFAULT_MAP:
