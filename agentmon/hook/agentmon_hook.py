@@ -658,7 +658,10 @@ class Call:
             if not self.silent:
                 append(self.record)
             for listener in self.listeners:
-                listener(self.record)
+                try:
+                    listener(self.record)
+                except Exception:
+                    continue
         except Exception:
             return
         finally:
@@ -777,12 +780,14 @@ atexit.register(_rest)
 # ---------------------------------------------------------------------------------------------------- clients
 
 _MARK = "_agentmon_original"
+patched: set[str] = set()  # names of the clients that are watched
 
 
 def patch(module: ModuleType) -> None:
     """Watch a client module that the program has imported. Never raises."""
     try:
         _PATCHES[module.__name__](module)
+        patched.add(module.__name__)
     except Exception:  # a version that we do not know: not watched
         return
 

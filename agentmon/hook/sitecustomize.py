@@ -4,11 +4,9 @@ This file is all that a program without model calls pays for, so it imports noth
 imported one of the clients by itself, `agentmon_hook` is loaded and watches that client. Python 3.9 and newer.
 """
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # `typing` and `__future__` would take longer than all the rest
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
@@ -18,7 +16,7 @@ CLIENTS = frozenset(("httpx", "httpx2", "aiohttp", "urllib3"))  # requests and b
 _FOLDER = __file__.replace("\\", "/").rpartition("/")[0]
 
 
-def watch(module: ModuleType) -> None:
+def watch(module: "ModuleType") -> None:
     """Let the hook have a client module that was just imported. Never raises."""
     try:
         hook = sys.modules.get("agentmon_hook")
@@ -43,8 +41,8 @@ class Finder:
         self._busy: set[tuple[str, int]] = set()
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """As PEP 451 has it; None for all that is no client."""
         if fullname not in CLIENTS:
             return None
@@ -66,7 +64,7 @@ class Finder:
             self._busy.discard(key)
 
 
-def _attach(spec: ModuleSpec) -> None:
+def _attach(spec: "ModuleSpec") -> None:
     """Have the loader tell when it has executed the module. It stays the same loader for all who look at it."""
     try:
         loader = spec.loader
@@ -74,7 +72,7 @@ def _attach(spec: ModuleSpec) -> None:
             return
         execute = loader.exec_module
 
-        def exec_module(module: ModuleType) -> None:
+        def exec_module(module: "ModuleType") -> None:
             loader.__dict__.pop("exec_module", None)
             execute(module)
             watch(module)
