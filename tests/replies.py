@@ -66,7 +66,12 @@ def whole(dialect: str, n: int) -> tuple[str, bytes]:
     document: dict[str, Any]
     match dialect:
         case "anthropic":
-            tool = {"type": "tool_use", "id": "toolu_1", "name": "t", "input": {"usage": {"input_tokens": 1}, "model": "x"}}
+            tool = {
+                "type": "tool_use",
+                "id": "toolu_1",
+                "name": "t",
+                "input": {"usage": {"input_tokens": 1}, "model": "x"},
+            }
             document = {"id": f"msg_{n}", "type": "message", "role": "assistant", "model": MODEL,
                         "content": [{"type": "text", "text": text}, tool], "stop_reason": "end_turn",
                         "usage": figures}  # fmt: skip
@@ -107,8 +112,16 @@ def pieces(dialect: str, n: int, *, tells: bool = True) -> tuple[str, list[bytes
                 f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode() for event in events
             ]
         case "chat":
-            base = {"id": f"chatcmpl-{n}", "object": "chat.completion.chunk", "created": 1, "model": MODEL, "usage": None}
-            events = [{**base, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]} for text in TEXT]
+            base = {
+                "id": f"chatcmpl-{n}",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": MODEL,
+                "usage": None,
+            }
+            events = [
+                {**base, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]} for text in TEXT
+            ]
             events += [{**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
             events += [{**base, "choices": [], "usage": figures}] if tells else []
             return "text/event-stream", [*map(_sse, events), b"data: [DONE]\n\n"]

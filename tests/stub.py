@@ -74,7 +74,9 @@ class _Exchange(BaseHTTPRequestHandler):
                 self.server.failed.add(options["fail"])
             if not again:
                 error = {"type": "error", "error": {"type": "overloaded_error", "message": "try again"}}
-                return self._send("application/json", json.dumps(error).encode(), int(options["fail"][:3]), {"Retry-After": "0"})
+                return self._send(
+                    "application/json", json.dumps(error).encode(), int(options["fail"][:3]), {"Retry-After": "0"}
+                )
         streamed = bool(asked.get("stream")) or "stream" in path
         with self.server.lock:
             n = len(self.server.served) + 1
@@ -138,9 +140,11 @@ def _coded(options: dict[str, str]) -> tuple[str, Any] | None:
 
         return "br", brotli.compress
     if "zstd" in options:
-        import zstandard
-
-        return "zstd", zstandard.ZstdCompressor().compress
+        try:
+            from backports.zstd import compress
+        except ImportError:
+            from zstandard import compress
+        return "zstd", compress
     return None
 
 

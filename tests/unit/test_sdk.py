@@ -17,7 +17,12 @@ from agentmon.collect.intake import sdk
 from agentmon.hook import agentmon_hook as hook
 
 ROOT = Path(__file__).resolve().parents[2]
-BOTH = [(name, streamed) for name in replies.DIALECTS for streamed in (False, True) if not streamed or name in replies.STREAMED]
+BOTH = [
+    (name, streamed)
+    for name in replies.DIALECTS
+    for streamed in (False, True)
+    if not streamed or name in replies.STREAMED
+]
 
 
 def call(path, headers=None, method="POST"):
@@ -48,7 +53,13 @@ def read(dialect, streamed, cuts, n=7, coding=None):
 
 
 def figures(usage):
-    return (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens, usage.reasoning_tokens)
+    return (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
 
 
 def assert_true(record, dialect, n=7):
@@ -81,7 +92,10 @@ def test_it_does_so_in_any_cuts_and_codings(dialect, streamed, coding, cuts):
 @pytest.mark.parametrize("dialect", ["anthropic", "chat", "responses", "embeddings", "gemini"])
 def test_memory_is_bounded_and_a_huge_reply_still_tells(dialect):
     document = json.loads(replies.whole(dialect, 7)[1])
-    filler = {"data": [{"embedding": [0.5] * 300, "note": 'a "usage": {"x": 1} \\'} for _ in range(400)], "model": "not me"}
+    filler = {
+        "data": [{"embedding": [0.5] * 300, "note": 'a "usage": {"x": 1} \\'} for _ in range(400)],
+        "model": "not me",
+    }
     body = json.dumps({"filler": filler, **document, "more": [filler]}).encode()
     assert len(body) > 5 * hook.KEPT
     made = call(replies.PATHS[dialect])
