@@ -14,8 +14,10 @@ PATHS = {
     "bedrock": "/model/stub-1/converse", "ollama": "/api/chat",
 }  # fmt: skip
 STREAM_PATHS = {
-    **PATHS, "gemini": "/v1beta/models/stub-1:streamGenerateContent?alt=sse", "bedrock": "/model/stub-1/converse-stream",
-}  # fmt: skip
+    **PATHS,
+    "gemini": "/v1beta/models/stub-1:streamGenerateContent?alt=sse",
+    "bedrock": "/model/stub-1/converse-stream",
+}
 MODEL = "stub-1"
 TEXT = ["A reply ", 'with "usage": {"input_tokens": 9} in it, ', "…\n\n", "and an end."]
 

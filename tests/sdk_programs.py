@@ -52,10 +52,12 @@ next(iter(stream)); stream.close()
 o = openai.OpenAI(base_url=base + "/v1", api_key="k", max_retries=0)
 for chunk in o.chat.completions.create(model="stub-1", messages=ask, stream=True):           # n = 4, tells no usage
     pass
-threads = [threading.Thread(target=a.messages.create, kwargs=dict(model="stub-1", max_tokens=9, messages=ask)) for _ in range(4)]
+kwargs = dict(model="stub-1", max_tokens=9, messages=ask)
+threads = [threading.Thread(target=a.messages.create, kwargs=kwargs) for _ in range(4)]
 [t.start() for t in threads]; [t.join() for t in threads]                                    # n = 5 to 8
 try:
-    openai.OpenAI(base_url=base + "/fail=401:x/v1", api_key="k").chat.completions.create(model="asked-for", messages=ask)
+    refused = openai.OpenAI(base_url=base + "/fail=401:x/v1", api_key="k")
+    refused.chat.completions.create(model="asked-for", messages=ask)
 except openai.AuthenticationError:
     pass
 held = a.messages.create(model="stub-1", max_tokens=9, messages=ask, stream=True)            # n = 9, open at the end
@@ -130,7 +132,8 @@ BOTOCORE = """
 import sys
 import botocore.session
 client = botocore.session.Session().create_client(
-    "bedrock-runtime", region_name="eu-west-1", endpoint_url=sys.argv[1], aws_access_key_id="k", aws_secret_access_key="s")
+    "bedrock-runtime", region_name="eu-west-1", endpoint_url=sys.argv[1],
+    aws_access_key_id="k", aws_secret_access_key="s")
 ask = dict(modelId="stub-1", messages=[{"role": "user", "content": [{"text": "hi"}]}])
 print(client.converse(**ask)["usage"]["inputTokens"])
 for event in client.converse_stream(**ask)["stream"]:
@@ -162,7 +165,8 @@ def listen(call):
 def use(*callback):
     o = agentmon.wrap(openai.OpenAI(base_url=base + "/v1", api_key="k"), *callback)
     o.chat.completions.create(model="stub-1", messages=ask)
-    for chunk in o.chat.completions.create(model="stub-1", messages=ask, stream=True, stream_options={"include_usage": True}):
+    tell = {"include_usage": True}
+    for chunk in o.chat.completions.create(model="stub-1", messages=ask, stream=True, stream_options=tell):
         pass
     a = agentmon.wrap(anthropic.AsyncAnthropic(base_url=base, api_key="k"), *callback)
     async def main():
@@ -172,7 +176,8 @@ def use(*callback):
     asyncio.run(main())
     fail = f"/fail=400:{len(callback)}/v1"
     try:
-        agentmon.wrap(openai.OpenAI(base_url=base + fail, api_key="k"), *callback).embeddings.create(model="stub-1", input="hi")
+        failing = agentmon.wrap(openai.OpenAI(base_url=base + fail, api_key="k"), *callback)
+        failing.embeddings.create(model="stub-1", input="hi")
     except openai.BadRequestError:
         pass
 use(listen)

@@ -1,8 +1,8 @@
 """A small LLM server on loopback: Anthropic, OpenAI chat, responses and embeddings, Gemini, Bedrock, Ollama.
 
-The first part of a path may hold options: `/gzip,fail=529/v1/messages`. They are: gzip, br, zstd (the body's coding),
-fail=STATUS (once per number of the client's choice: `fail=529:a`), cut (the connection ends in mid-body), slow (a stream
-that pauses before its last two events), delay (20 ms before the reply). `served` holds the truth: (dialect, n, streamed).
+The first part of a path may hold options: `/gzip,delay/v1/messages`. They are: gzip, br, zstd (the body's coding),
+fail=STATUS:NAME (an error, once per name), cut (the connection ends in mid-body), delay (20 ms before the reply).
+`served` holds the truth: (dialect, n, streamed).
 """
 
 import gzip
@@ -58,7 +58,7 @@ class _Exchange(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         asked = json.loads(body) if body.startswith(b"{") else {}
-        match = re.fullmatch(r"(?:/((?:gzip|br|zstd|fail|cut|slow|delay)[^/]*))?(/.*)", self.path)
+        match = re.fullmatch(r"(?:/((?:gzip|br|zstd|fail|cut|delay)[^/]*))?(/.*)", self.path)
         assert match is not None
         options = dict.fromkeys((match[1] or "").split(","), "")
         options |= dict(option.split("=") for option in options if "=" in option)
@@ -125,9 +125,6 @@ class _Exchange(BaseHTTPRequestHandler):
             if "cut" in options and i == 3:
                 self.close_connection = True
                 return
-            if "slow" in options and i == len(pieces) - 2:
-                self.wfile.flush()
-                time.sleep(0.3)
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 FILE_VARIABLE = "AGENTMON_SDK_FILE"
-KEPT = 128 << 10  # bytes of a body or a line that are held whole; what is longer goes through a scanner
+KEPT = 512 << 10  # bytes of a body or a line that are held whole; what is longer goes through a scanner
 VALUE = 32 << 10  # bytes of a single value that the scanner holds
 INFLATED = 1 << 20  # bytes that one step of decoding may give
 MODEL_LENGTH = 200
@@ -119,7 +119,7 @@ _INNER = frozenset(("response", "message", "interaction"))
 _INNER_WANTED = frozenset(("usage", "usageMetadata", "model", "modelVersion", "id", "responseId"))
 _DEEP = re.compile(rb'["{}\[\]]')
 _SHALLOW = re.compile(rb'["{}\[\],:]')
-_IN_STRING = re.compile(rb'["\\]')
+_IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 
 
 def pick(document: Any) -> Record:
@@ -136,8 +136,11 @@ def pick(document: Any) -> Record:
                 for key in _INNER_WANTED.intersection(inner):
                     if found.get(key) is None:
                         found[key] = inner[key]
-        if "choices" in part:
-            found["choices"] = bool(part["choices"])
+        choices = part.get("choices")
+        if isinstance(choices, list):
+            found["choices"] = bool(choices)
+            if choices:
+                found["finished"] = all(isinstance(one, dict) and one.get("finish_reason") for one in choices)
         candidates = part.get("candidates")
         if isinstance(candidates, list) and candidates:
             found["finished"] = all(isinstance(one, dict) and one.get("finishReason") for one in candidates)
@@ -185,20 +188,19 @@ class Scanner:
             self._escaped = False
             self._keep(data, at, at + 1)
             return at + 1
-        match = _IN_STRING.search(data, at)
-        stop = end if match is None else match.end()
-        self._keep(data, at, stop)
+        match = _IN_STRING.match(data, at)
+        stop = at if match is None else match.end()
+        closed = stop < end and data[stop : stop + 1] == b'"'
+        self._escaped = stop < end and not closed  # a backslash is the last byte of this piece
         string = self._string
         if string is not None and len(string) <= 64:
-            string += data[at : stop if match is None else stop - 1]
-        if match is not None:
-            if match.group() == b"\\":
-                self._escaped = True
-                self._string = None
-            else:
-                self._in_string = False
-                self._last = "" if string is None or len(string) > 64 else string.decode("utf-8", "replace")
-                self._string = None
+            string += data[at:stop]
+        if closed:
+            self._in_string = False
+            self._last = "" if string is None or len(string) > 64 else string.decode("utf-8", "replace")
+            self._string = None
+        stop = stop + 1 if closed else end
+        self._keep(data, at, stop)
         return stop
 
     def _keep(self, data: bytes, start: int, stop: int) -> None:
@@ -296,6 +298,17 @@ _TOKEN = {  # what begins to tell the answer; in the other dialects the first ev
     "anthropic": re.compile(rb'"content_block_'), "responses": re.compile(rb'\.delta"|"response\.output_item'),
 }  # fmt: skip
 _ANYTHING = re.compile(rb".")
+
+
+def _may_tell(line: bytes) -> bool:
+    """Whether an event may hold usage, or end a reply. Most do not: what decides that must be fast."""
+    if b"sage" in line:  # usage, usageMetadata, message_stop
+        if line.count(b"sage") == 1 and (b'"usage":null' in line or b'"usage": null' in line):
+            return False
+        return _HOT.search(line) is not None
+    return b"eval_count" in line or b'"meta"' in line or b'"response":' in line or b"interaction.complete" in line
+
+
 _CLOSING = frozenset(("message_stop", "response.completed", "response.incomplete", "response.failed", "response.done",
                       "interaction.complete", "interaction.completed"))  # fmt: skip
 _LOOKED_AT = 6  # lines of a stream that are parsed for their model, if they tell no usage
@@ -347,7 +360,7 @@ class Lines:
             return
         if call.first is None and _TOKEN.get(call.dialect, _ANYTHING).search(line):
             call.first = time.monotonic()
-        if _HOT.search(line) is None:
+        if not _may_tell(line):
             if call.model is not None and call.id is not None:
                 return
             self._looked += 1
@@ -770,8 +783,11 @@ _path = os.environ.get(FILE_VARIABLE)  # programs may clear their environment
 
 def _rest() -> None:
     """The program ends: calls that it has not read to their end."""
-    for call in list(_open_calls):
-        call.end()
+    try:
+        for call in list(_open_calls):
+            call.end()
+    except Exception:  # (a thread goes on)
+        return
 
 
 atexit.register(_rest)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def read(dialect, streamed, cuts, n=7, coding=None):
     made = call((replies.STREAM_PATHS if streamed else replies.PATHS)[dialect])
     assert made.answered(200, headers)
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         made.feed(body[start:end])
     made.end(complete=True)
     return made.record
@@ -97,13 +98,13 @@ def test_memory_is_bounded_and_a_huge_reply_still_tells(dialect):
         "model": "not me",
     }
     body = json.dumps({"filler": filler, **document, "more": [filler]}).encode()
-    assert len(body) > 5 * hook.KEPT
+    assert len(body) > 2 * hook.KEPT
     made = call(replies.PATHS[dialect])
     made.answered(200, {"content-type": "application/json"})
-    for start in range(0, len(body), 1000):
-        made.feed(body[start : start + 1000])
+    for start in range(0, len(body), 10_000):
+        made.feed(body[start : start + 10_000])
         whole = made._body._body._document
-        assert len(whole._held) <= hook.KEPT + 1000
+        assert len(whole._held) <= hook.KEPT + 10_000
     made.end(complete=True)
     assert_true(made.record, dialect)
 
@@ -111,7 +112,7 @@ def test_memory_is_bounded_and_a_huge_reply_still_tells(dialect):
 def test_a_huge_line_of_a_stream_still_tells():
     kind, parts = replies.pieces("responses", 7)
     event = json.loads(parts[-1].split(b"data: ")[1])
-    event["response"]["output"] = [{"text": "x" * 1000, "usage": {"input_tokens": 1}}] * 400
+    event["response"]["output"] = [{"text": "x" * 1000, "usage": {"input_tokens": 1}}] * 1000
     made = call(replies.PATHS["responses"])
     made.answered(200, {"content-type": kind})
     for piece in [*parts[:-1], b"data: " + json.dumps(event).encode() + b"\n\n"]:
@@ -220,9 +221,10 @@ def test_what_is_no_reply_is_no_call():
 
 KINDS = ["application/json", "text/event-stream", "application/vnd.amazon.eventstream", "application/x-ndjson", ""]
 FRAGMENTS = st.sampled_from(
-    [b"data: ", b"\n\n", b'{"usage": {"input_tokens": ', b'"usage": [', b"}" * 9, b"[" * 2000, b'"\\', b"\xff\x00", b"1e999",
-     b'{"model": 7, "id": {}, "usage": "x"}\n', b"data: [DONE]\n", b'{"type": "message_stop"}', b"\x00\x00\x00\x20",
-     b'{"usage": {"prompt_tokens": NaN}}', b'{"choices": [], "usage": {"a": 1}}', b"\r", b'{"response": {"usage": null}}']
+    [b"data: ", b"\n\n", b'{"usage": {"input_tokens": ', b'"usage": [', b"}" * 9, b"[" * 2000, b'"\\', b"\xff\x00",
+     b"1e999", b'{"model": 7, "id": {}, "usage": "x"}\n', b"data: [DONE]\n", b'{"type": "message_stop"}',
+     b"\x00\x00\x00\x20", b'{"usage": {"prompt_tokens": NaN}}', b'{"choices": [], "usage": {"a": 1}}', b"\r",
+     b'{"response": {"usage": null}}']
 )  # fmt: skip
 
 
@@ -248,7 +250,7 @@ def test_hostile_bytes_never_raise(path, kind, coding, parts):
 
 @given(st.one_of(st.binary(max_size=200), st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
-    lambda inner: st.dictionaries(st.sampled_from(["usage", "status", "pid", "ts", "model", "input_tokens", "id"]), inner),
+    lambda inner: st.dictionaries(st.sampled_from(["usage", "status", "pid", "ts", "model", "input_tokens"]), inner),
     max_leaves=12,
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
 @settings(max_examples=200, deadline=None)
