@@ -15,6 +15,7 @@ import pytest
 import replies
 import sdk_programs as programs
 from stub import serving
+from wrapper import until
 
 from agentmon.collect.intake.sdk import HOOK, SdkReader
 
@@ -322,6 +323,7 @@ def test_a_run_counts_its_childrens_children(wrapper, stub):
     wrapper.env.pop("PYTHONPATH")
     result = wrapper.run([sys.executable, "-c", code, programs.ONE_CALL, stub.url], cwd=ROOT)
     assert (result.code, result.out) == (0, b"901 []\n")
+    until(lambda: b'"state":"stopped"' in wrapper.run_log(), "the run's closing event")  # the relay waits 5 s for it
     events = [json.loads(line) for line in wrapper.run_log().splitlines()]
     (usage,) = [event["data"]["token_usage"] for event in events if event["event"] == "llm_call"]
     assert (usage["source"], usage["call_id"], usage["input_tokens"]) == (
