@@ -1,7 +1,7 @@
 """agentmon.wrap: usage of an Anthropic or OpenAI client, for people who want to place it by hand.
 
 Needs nothing but the client. It looks at the same replies as the hook of a run does, and with the same code; where both
-are active, a call still counts once. Seen with anthropic 0.40 to 2.12 and openai 1.55 to 3.54, sync and async.
+are active, a call still counts once. Seen with anthropic 0.79 and 2.12, openai 1.109 and 3.54, sync and async.
 """
 
 import os

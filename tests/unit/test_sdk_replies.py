@@ -84,7 +84,7 @@ def test_a_reply_tells_its_usage_whole_and_byte_by_byte(dialect, streamed):
 @pytest.mark.parametrize(("dialect", "streamed"), BOTH)
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 @given(cuts=st.lists(st.integers(0, 1 << 16), max_size=20))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_it_does_so_in_any_cuts_and_codings(dialect, streamed, coding, cuts):
     assert_true(read(dialect, streamed, cuts), dialect)
     assert_true(read(dialect, streamed, cuts, coding=coding), dialect)
@@ -234,7 +234,7 @@ FRAGMENTS = st.sampled_from(
     coding=st.sampled_from(["", "gzip", "deflate", "br", "zstd", "what"]),
     parts=st.lists(st.one_of(st.binary(max_size=64), FRAGMENTS), max_size=12),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_hostile_bytes_never_raise(path, kind, coding, parts):
     made = call(path)
     if made.answered(200, {"content-type": kind, "content-encoding": coding}):
@@ -253,7 +253,7 @@ def test_hostile_bytes_never_raise(path, kind, coding, parts):
     lambda inner: st.dictionaries(st.sampled_from(["usage", "status", "pid", "ts", "model", "input_tokens"]), inner),
     max_leaves=12,
 ).map(lambda value: json.dumps(value).encode())))  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_lines_that_others_wrote_never_raise(tmp_path_factory, line):
     record = sdk.parsed(line)
     if record is not None:
