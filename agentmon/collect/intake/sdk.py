@@ -1,5 +1,142 @@
-"""To come."""
+"""Intake `sdk`: model calls of Python programs, told by the hook in `agentmon/hook`.
+
+The hook goes in front of PYTHONPATH, so every Python of the tree loads it (not with -I or -E). It appends a line per
+call to a file of the run's folder, which is tailed here and converted to the token convention.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from agentmon.collect.intake import Prepared, Tail
+
+if TYPE_CHECKING:
+    from agentmon.events import Finding, TokenUsage
+
+FILE_VARIABLE = b"AGENTMON_SDK_FILE"
+HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "hook")
+_IDS_KEPT = 100_000
+_LONGEST = 1 << 20
+_TOOLS = {  # process names of tools that the output parsers know by another or the same name
+    "aider": "aider", "mini": "mini-swe-agent", "mini-swe-agent": "mini-swe-agent", "sweagent": "swe-agent",
+    "openhands": "openhands", "metagpt": "metagpt",
+}  # fmt: skip
 
 
-def prepare(*_: object) -> None:
-    """Not here yet."""
+def prepare(folder: str, environment: Mapping[bytes, bytes], argv: Sequence[str], asked: bool) -> Prepared | None:
+    """Put the hook in front of the child's PYTHONPATH, and name the file that it writes to."""
+    hook = os.fsencode(HOOK)
+    path = os.path.join(folder, "sdk.ndjson")
+    if b":" in hook or not os.path.isdir(HOOK):
+        if not asked:
+            return None
+        return Prepared("sdk", lambda: SdkReader(path), notices=(f"no sdk hook: {HOOK!r} cannot be put on PYTHONPATH",))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    theirs = environment.get(b"PYTHONPATH", b"")
+    rest = [entry for entry in theirs.split(b":") if entry != hook] if theirs else []
+    return Prepared(
+        "sdk",
+        lambda: SdkReader(path),
+        {b"PYTHONPATH": b":".join([hook, *rest]), FILE_VARIABLE: os.fsencode(path)},
+    )
+
+
+class SdkReader:
+    """Tails the file that the hooks append to."""
+
+    def __init__(self, path: str) -> None:
+        self._tail = Tail(path)
+        self._ids: set[tuple[int | None, str]] = set()
+        self._count = 0
+
+    def read(self) -> Iterable[Finding]:
+        """The calls that have ended since."""
+        from agentmon.events import Finding
+
+        for line in self._tail.lines():
+            record = parsed(line)
+            if record is None:
+                continue
+            self._count += 1
+            usage = usage_of(record, self._call_id(record))
+            at = record.get("ts")
+            yield Finding(usage, time=at if isinstance(at, float) and 1e9 < at < 1e11 else None)
+
+    def interests(self) -> Mapping[int, int]:
+        """None: it is only tailed."""
+        return {}
+
+    def close(self) -> Iterable[Finding]:
+        """The rest."""
+        return self.read()
+
+    def _call_id(self, record: Mapping[str, Any]) -> str:
+        """The reply's own id, which other sources know too. Some servers give all replies the same one; but what comes
+        from two processes under one id is one call that went through a proxy."""
+        pid, name = _whole(record.get("pid")), record.get("id")
+        if isinstance(name, str) and name:
+            key = (pid, name)
+            if key not in self._ids:
+                if len(self._ids) >= _IDS_KEPT:
+                    self._ids.clear()
+                self._ids.add(key)
+                return name
+            return f"{name}#{self._count}"
+        return f"sdk-{pid}-{self._count}"
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """One line of the file, None if it is no record of the hook: any child could write there."""
+    import orjson
+
+    if len(line) > _LONGEST:
+        return None
+    try:
+        record = orjson.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and "usage" in record and "status" in record else None
+
+
+def usage_of(record: Mapping[str, Any], call_id: str | None) -> TokenUsage:
+    """A record of the hook in the token convention. What a broken-off reply did not tell is unknown."""
+    from agentmon.collect.parsers.usage_shapes import Counts, counts
+    from agentmon.events import TokenUsage
+
+    raw = record.get("usage")
+    found = (counts(raw, named=True) if isinstance(raw, dict) else None) or Counts()
+    output, reasoning, total = found.output, found.reasoning, found.total
+    if record.get("dialect") == "embeddings" and found.input is not None and not output:
+        output, total = 0, found.input  # embeddings generate nothing
+    if record.get("complete") is False:
+        output = reasoning = total = None
+    model, process = record.get("model"), record.get("process")
+    return TokenUsage(
+        model=model if isinstance(model, str) and model else None,
+        input_tokens=found.input,
+        output_tokens=output,
+        total_tokens=total,
+        cost_usd=found.cost,
+        cache_read_tokens=found.cache_read,
+        cache_write_tokens=found.cache_write,
+        reasoning_tokens=reasoning,
+        scope="call",
+        source="sdk",
+        call_id=call_id,
+        tool=_TOOLS.get(process) if isinstance(process, str) else None,
+        cost_source="tool" if found.cost is not None else None,
+        pid=_whole(record.get("pid")),
+        duration_s=_seconds(record.get("duration_s")),
+        time_to_first_token_s=_seconds(record.get("time_to_first_token_s")),
+        status=_whole(record.get("status")),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9 else None
