@@ -31,7 +31,10 @@ def show() -> None:
     settings = options.settings().get("run", {})
     run = options.load("run")
     parent = click.Context(
-        click.get_current_context().find_root().command, info_name="agentmon", default_map=options.default_map(), auto_envvar_prefix="AGENTMON"
+        click.get_current_context().find_root().command,
+        info_name="agentmon",
+        default_map=options.default_map(),
+        auto_envvar_prefix="AGENTMON",
     )
     with run.make_context("run", ["command"], parent=parent) as ctx:
         for option in run.params:

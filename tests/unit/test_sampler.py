@@ -47,7 +47,7 @@ class Machine:
 def _pair() -> tuple[Machine, Sampler]:
     machine = Machine()
     machine.set(ROOT, ppid=1)
-    return machine, Sampler(ROOT, machine, lambda: machine.now)
+    return machine, Sampler(ROOT, lambda: machine, lambda: machine.now)
 
 
 def _sample(machine: Machine, sampler: Sampler, seconds: float = 2.0) -> ProcessMetrics:
