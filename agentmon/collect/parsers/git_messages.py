@@ -277,11 +277,11 @@ _NOT_NEEDLES = frozenset({"fatal", "error", "from_url", "branch_up_to_date", "dr
 
 def read(text: str) -> tuple[str, tuple[str, ...]] | None:
     """The message that `text` is, as its name in TEMPLATES and what stands in its blanks."""
-    index = _by_first()
-    for first in (text[:1], ""):
-        group = index.get(first)
-        if group and (text.startswith(group.edges) if first else text.endswith(group.edges)):
-            for name, parts in group.templates:
+    index = _index()
+    candidates = index.begin.get(text[:2]) or index.begin.get(text[:1], ())
+    for group in (candidates, index.end.get(text[-1:], ())):
+        for name, parts in group:
+            if text.startswith(parts[0]) and text.endswith(parts[-1]):
                 blanks = _fill(parts, text)
                 if blanks is not None:
                     return name, blanks
@@ -298,31 +298,34 @@ def needles() -> Iterator[str]:
                     yield piece.encode()[:_NEEDLE].decode("utf-8", "ignore")
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The templates with one first character (or none: a blank), and how their lines begin (or end)."""
+_Split = tuple[str, list[str]]  # the name of a message, and the literal pieces of one of its templates
 
-    edges: tuple[str, ...]
-    templates: list[tuple[str, list[str]]]
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The templates by the first two characters of their lines, by the first alone where only one is given; and by
+    the last, for those that begin with a blank."""
+
+    begin: dict[str, list[_Split]]
+    end: dict[str, list[_Split]]
 
 
 @cache
-def _by_first() -> dict[str, _Group]:
-    index: dict[str, list[tuple[str, list[str]]]] = {}
-    for name, templates in TEMPLATES.items():
-        for template in templates:
-            parts = template.split("%s")
-            index.setdefault(parts[0][:1], []).append((name, parts))
-    return {
-        first: _Group(tuple({parts[0 if first else -1] for _, parts in group}), group) for first, group in index.items()
-    }
+def _index() -> _Index:
+    index = _Index({}, {})
+    split = [(name, template.split("%s")) for name, templates in TEMPLATES.items() for template in templates]
+    for key in dict.fromkeys(parts[0][:n] for _, parts in split for n in (1, 2) if parts[0]):
+        index.begin[key] = [one for one in split if one[1][0][:2] == key or (one[1][0] and one[1][0] == key[:1])]
+    for one in split:
+        if not one[1][0]:
+            index.end.setdefault(one[1][-1][-1:], []).append(one)
+    return index
 
 
 def _fill(parts: list[str], text: str) -> tuple[str, ...] | None:
+    """What stands in the blanks of a text that begins and ends as its template does."""
     if len(parts) == 1:
         return () if text == parts[0] else None
-    if not (text.startswith(parts[0]) and text.endswith(parts[-1])):
-        return None
     at, end = len(parts[0]), len(text) - len(parts[-1])
     blanks = []
     for part in parts[1:-1]:
@@ -332,6 +335,7 @@ def _fill(parts: list[str], text: str) -> tuple[str, ...] | None:
         blanks.append(text[at:found])
         at = found + len(part)
     blanks.append(text[at:end])
-    if any(not 0 < len(b) <= _BLANK for b in blanks):
-        return None
+    for blank in blanks:
+        if not 0 < len(blank) <= _BLANK:
+            return None
     return tuple(blanks)

@@ -38,12 +38,7 @@ class GitReader:
         self._merging: tuple[str, str, int] | None = None  # how a merge went, its stream, and for how many lines
         self._worktree = 0  # for how many lines a new worktree's HEAD may be told
         self._acts: list[Act] | None = None
-
-    @property
-    def attentive(self) -> bool:
-        """Whether every line matters for now."""
-        waiting = self._held or self._worktree or self._rebased or self._merging
-        return bool(waiting) or any(s.attentive for s in self._streams.values())
+        self.attentive = False  # whether every line matters for now
 
     @property
     def branch(self) -> str | None:
@@ -60,7 +55,16 @@ class GitReader:
             for whole in state.unwrapped(text[:_LONGEST]):
                 found += self._read(whole, state, "git")
         found += self._age()
+        self._watch()
         return found
+
+    def _watch(self) -> None:
+        self.attentive = bool(self._held or self._worktree or self._rebased or self._merging)
+        if not self.attentive:
+            for state in self._streams.values():
+                if state.attentive:
+                    self.attentive = True
+                    return
 
     def close(self) -> list[Finding]:
         """The end of all streams."""
@@ -70,7 +74,9 @@ class GitReader:
                 found += self._read(rest, state, "git")
             found += self._end_block(state)
             found += self._undoubt(state)
-        return found + self._release()
+        found += self._release()
+        self._watch()
+        return found
 
     def command(self, command: str | None, output: str, exit_code: int | None) -> list[Finding]:
         """Read one recorded tool call of a coding agent.
@@ -89,6 +95,7 @@ class GitReader:
         found = self._release() if acts else []
         for act in acts:
             found += self._record(act)
+        self._watch()
         return found
 
     def _record(self, act: Act) -> list[Finding]:
@@ -151,7 +158,7 @@ class GitReader:
         """What is no act but tells about the next one."""
         if moved := git_shapes.moved_range(text.strip()):
             state.range = moved
-        elif any(hint in text for hint in _REBASE_HINTS):
+        elif "git rebase" in text and any(hint in text for hint in _REBASE_HINTS):
             self._rebasing = True
 
     def _meet(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
@@ -433,7 +440,9 @@ def _inner(block: Block, shape: Shape) -> bool:
 
 def _shape(text: str) -> tuple[Framed | None, Shape | None]:
     for framed in git_frames.peel(text):
-        first = framed.text.partition("\n")[0]
+        first = framed.text
+        if "\n" in first:
+            first = first.partition("\n")[0]
         if shape := git_shapes.read(first.rstrip()):
             return framed, shape
         if framed.bare and (ref := git_shapes.ref(first)) and (ref.target == "FETCH_HEAD" or "/" in (ref.target or "")):
