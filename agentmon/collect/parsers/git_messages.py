@@ -313,12 +313,17 @@ class _Index:
 @cache
 def _index() -> _Index:
     index = _Index({}, {})
-    split = [(name, template.split("%s")) for name, templates in TEMPLATES.items() for template in templates]
-    for key in dict.fromkeys(parts[0][:n] for _, parts in split for n in (1, 2) if parts[0]):
-        index.begin[key] = [one for one in split if one[1][0][:2] == key or (one[1][0] and one[1][0] == key[:1])]
-    for one in split:
-        if not one[1][0]:
-            index.end.setdefault(one[1][-1][-1:], []).append(one)
+    for name, templates in TEMPLATES.items():
+        for template in templates:
+            parts = template.split("%s")
+            if parts[0]:
+                index.begin.setdefault(parts[0][:2], []).append((name, parts))
+            else:
+                index.end.setdefault(parts[-1][-1:], []).append((name, parts))
+    for first in [key for key in index.begin if len(key) == 1]:
+        for key, group in index.begin.items():
+            if key[0] == first != key:
+                group += index.begin[first]
     return index
 
 

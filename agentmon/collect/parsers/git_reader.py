@@ -1,5 +1,7 @@
 """GitReader: lines of text and recorded commands -> what happened in git, each act once."""
 
+from functools import lru_cache
+
 from agentmon.collect.framer import Framer
 from agentmon.collect.parsers import git_blocks, git_frames, git_shapes
 from agentmon.collect.parsers.git_blocks import Block, Take
@@ -10,6 +12,7 @@ from agentmon.collect.parsers.git_stream import Showing, StreamState
 from agentmon.events import Finding
 
 _LONGEST = 8192  # of a line: git's own are shorter; what is behind is a blob
+_REPEATED = 120  # characters of a line that may well come again
 _HELD = 64  # lines for which an act waits for the line that takes it back
 _BEGUN = 16  # lines in which a merge that was announced may fail
 _ON_BRANCH = ("commit", "merge", "pull", "rebase", "cherry_pick", "revert", "reset", "stash")
@@ -404,14 +407,19 @@ class GitReader:
         for state in self._streams.values():
             if state.doubted and state.block is None:
                 found += self._undoubt(state)
-        self._worktree = max(0, self._worktree - 1)
+        if self._worktree:
+            self._worktree -= 1
         if self._merging:
-            self._merging = (*self._merging[:2], self._merging[2] - 1) if self._merging[2] > 0 else None
+            how, stream, lines = self._merging
+            self._merging = (how, stream, lines - 1) if lines > 0 else None
         if self._rebased:
-            self._rebased = (self._rebased[0], self._rebased[1] - 1) if self._rebased[1] > 0 else None
+            stream, lines = self._rebased
+            self._rebased = (stream, lines - 1) if lines > 0 else None
+        if not self._held:
+            return found
         for held in self._held:
             held.lines -= 1
-        if self._held and self._held[0].lines <= 0:
+        if self._held[0].lines <= 0:
             found += self._release()
         return found
 
@@ -439,6 +447,11 @@ def _inner(block: Block, shape: Shape) -> bool:
 
 
 def _shape(text: str) -> tuple[Framed | None, Shape | None]:
+    return _known_shape(text) if len(text) <= _REPEATED else _read_shape(text)
+
+
+def _read_shape(text: str) -> tuple[Framed | None, Shape | None]:
+    """What a line says, and what stands around it."""
     for framed in git_frames.peel(text):
         first = framed.text
         if "\n" in first:
@@ -448,3 +461,6 @@ def _shape(text: str) -> tuple[Framed | None, Shape | None]:
         if framed.bare and (ref := git_shapes.ref(first)) and (ref.target == "FETCH_HEAD" or "/" in (ref.target or "")):
             return framed, Shape("refs", message=first)
     return None, None
+
+
+_known_shape = lru_cache(maxsize=512)(_read_shape)  # git repeats itself: `Fast-forward`, `To URL`, empty lines
