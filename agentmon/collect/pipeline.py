@@ -201,7 +201,7 @@ class Pipeline:
         try:
             return list(ask(*line))
         except Exception as error:
-            name = next(type(parser).__name__ for b, parser in self._parsers if b == bit)
+            name = next(getattr(p, "name", type(p).__name__) for b, p in self._parsers if b == bit)
             self._parsers = [(b, parser) for b, parser in self._parsers if b != bit]
             self._notice(f"{name} failed and is left out from here on: {type(error).__name__}: {error}")
             return []

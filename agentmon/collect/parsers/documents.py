@@ -9,6 +9,7 @@ import orjson
 
 from agentmon.collect.framer import JSON_LIMIT, JSON_MARKS
 from agentmon.collect.parsers import Line
+from agentmon.collect.parsers.quotes import in_backticks
 from agentmon.events import Stream
 
 NEEDLES = ('{"', '{ "', "[{", "{\n", "[\n", "{ \n")
@@ -131,6 +132,8 @@ class Documents:
         for tried, match in enumerate(_STARTS.finditer(text, 0, end)):
             if tried == _TRIES:
                 return
+            if in_backticks(text, match.start()):
+                continue
             value = _loads(text[match.start() : end])
             if value is not None:
                 yield Document(value, text, _word(text[: match.start()]))

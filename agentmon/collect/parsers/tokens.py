@@ -12,6 +12,7 @@ from agentmon.collect.parsers.figures import usage_of
 from agentmon.collect.parsers.labels import Labelled, Labels
 from agentmon.collect.parsers.literals import NotALiteral, Record, read, read_pairs
 from agentmon.collect.parsers.patterns import Matched, Pattern
+from agentmon.collect.parsers.quotes import in_backticks, is_unused
 from agentmon.collect.parsers.stats_table import StatsTable
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.token_shapes import shape_in
@@ -141,6 +142,8 @@ class Tokens:
             match = pattern.compiled.search(text)
             if match is None:
                 continue
+            if match.groupdict() and _is_quoted(pattern, match):
+                continue
             groups = match.groupdict()
             if self._matched is not None:
                 self._say(pattern.name, {k: v for k, v in groups.items() if v is not None})
@@ -171,6 +174,8 @@ class Tokens:
             if span is not None:
                 value, start, done = span
                 any_read = True
+                if in_backticks(text, start) or is_unused(text, start, start):
+                    continue
                 yield value, text[max(0, start - 100) : start]
                 continue
             done = hit.end()
@@ -301,6 +306,14 @@ class _StreamState:
 
 def _findings(usages: Iterable[TokenUsage]) -> Iterator[Finding]:
     return (Finding(usage) for usage in usages)
+
+
+def _is_quoted(pattern: Pattern, match: re.Match[str]) -> bool:
+    """Whether the figures stand in a code span, or are those of nobody's and no consumption."""
+    start = min(match.start(name) for name, value in match.groupdict().items() if value is not None)
+    if in_backticks(match.string, start):
+        return True
+    return pattern.tool is None and pattern.within is None and is_unused(match.string, start, match.end())
 
 
 def _part(pattern: Pattern, usage: TokenUsage) -> str:
