@@ -28,6 +28,10 @@ _SHOWS = (
     "git show", "git diff", "git blame", "git grep",
 )  # fmt: skip
 _ECHO = re.compile(rf"(?:\$|❯) (?:cd \S{{1,200}} && )?(?:{'|'.join(_SHOWS)})(?= |$)")
+_CALL = re.compile(r"[●⏺✗✓] \S")  # copilot-cli 1.0.102, claude-code 2.1.197: a tool's call, and below what it was told
+_OF_CALL = re.compile(r" {2,6}[│└⎿] | {4,}\S")
+_MESSAGE = re.compile(r"={8,} (\w{1,20}) Message ={8,}$")  # langchain-core 1.7.2: `pretty_print`
+_ARGS = re.compile(r"\s{1,2}Args:$")
 _GREPPED = re.compile(r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson|html|ya?ml|toml|csv|out|diff|patch)|[\w./-]{1,200}\.[a-z]{1,4}(?=[:-]\d{1,7}[:-]\S|[:-]\d{1,7}[:-] {2,}))[:-]\d{1,7}[:-]")  # fmt: skip
 _NUMBERED = re.compile(r" {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")")
 _CHANGED = re.compile(r"[+-](?=[\w{\"'])")
@@ -39,7 +43,8 @@ _UNUSED_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _UNUSED_AFTER = re.compile(
-    r"[\s)\].]{0,4}(?:would|will|max(?:imum)?|limits?|remaining|left|available|budget|allowed|saved|per)\b", re.IGNORECASE
+    r"[\s)\].]{0,4}(?:would|will|max(?:imum)?|limits?|remaining|left|available|budget|allowed|saved|per)\b"
+    r"| (?:tokens? )?(?:in|is|as|are|was|were|from|of) (?:the|an?|this|that|these|those|each|every|our|your)\b", re.IGNORECASE
 )
 
 
@@ -55,7 +60,7 @@ class Transcript:
 TRANSCRIPTS = (Transcript("OpenAI Codex v", "tokens used", "codex 0.169.0"),)
 
 NEEDLES = (
-    "```", "diff --git ", "@@ -", "Author: ", *(t.begins for t in TRANSCRIPTS),
+    "```", "● ", "⏺ ", "✗ ", "✓ ", "diff --git ", "@@ -", "Author: ", " Message ===", " Args:", *(t.begins for t in TRANSCRIPTS),
     *(f"{prompt} {start}" for prompt in ("$", "❯") for start in (*_SHOWS, "cd ")),
 )  # fmt: skip
 
@@ -156,6 +161,13 @@ class _Quotes:
             self._reader = self._in_diff
         elif text.startswith("Author: ") and "<" in text:
             self._reader = _in_log
+        elif text[:1] in "●⏺✗✓" and _CALL.match(text):
+            self._reader = _in_call
+            return False
+        elif text.startswith("=====") and (message := _MESSAGE.match(text)):
+            self._reader = _in_message if message[1] != "Ai" else None
+        elif text.endswith("Args:") and _ARGS.match(text):
+            self._reader = _in_arguments
         elif bare[:2] in ("$ ", "❯ ") and _ECHO.match(bare):
             self._reader, self._lines = self._in_shown, 0
         else:
@@ -193,6 +205,18 @@ class _Quotes:
 def _in_log(text: str) -> bool:
     """`git log`: the head of a commit, its message indented by four."""
     return not text or text.startswith(("    ", "Date: ", "AuthorDate: ", "Commit: ", "CommitDate: "))
+
+
+def _in_call(text: str) -> bool:
+    return bool(_OF_CALL.match(text))
+
+
+def _in_message(text: str) -> bool:
+    return not _MESSAGE.match(text)
+
+
+def _in_arguments(text: str) -> bool:
+    return text.startswith("    ")
 
 
 def is_cited(text: str) -> bool:
