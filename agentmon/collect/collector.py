@@ -35,13 +35,15 @@ _INTAKE_S = 0.5
 
 
 class Collector:
-    """Collects one run. say: a line for the user, printed by the relay."""
+    """Collects one run. pipeline: makes it, at the first output. say: a line for the user, printed by the relay."""
 
     def __init__(
-        self, about: Description, pipeline: Pipeline, pricer: Pricer, sinks: Sequence[Sink], channel: Channel,
+        self, about: Description, pipeline: Callable[[], Pipeline], pricer: Pricer, sinks: Sequence[Sink], channel: Channel,
         say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
     ) -> None:  # fmt: skip
-        self._about, self._pipeline, self._pricer, self._channel, self._say = about, pipeline, pricer, channel, say
+        self._about, self._pricer, self._channel, self._say = about, pricer, channel, say
+        self._make_pipeline = pipeline
+        self._pipeline: Pipeline | None = None
         self._to_open = intakes
         self._intakes: list[Reader] = []
         self._intake_at = float("inf")
@@ -134,6 +136,8 @@ class Collector:
         seen["bytes"] += len(frame.data)
         seen["lines"] += frame.data.count(b"\n")
         self._received += len(frame.data)
+        if self._pipeline is None:
+            self._pipeline = self._make_pipeline()
         self._record(self._pipeline.feed(stream, frame.data, frame.time), frame.time)
 
     def _source(self, stream: str) -> dict[str, int]:
@@ -212,7 +216,8 @@ class Collector:
         if self._to_open and not self._intakes:
             self._open_intakes()
         now = time.time()
-        self._record(self._pipeline.close(now), now)
+        if self._pipeline is not None:
+            self._record(self._pipeline.close(now), now)
         for intake in self._intakes:
             self._record(intake.close(), now)
         missing = self._channel.counters.get("sent_bytes") - self._received - sum(s["lost_bytes"] for s in self._sources.values())

@@ -278,8 +278,8 @@ _NOT_NEEDLES = frozenset({"fatal", "error", "from_url", "branch_up_to_date", "dr
 def read(text: str) -> tuple[str, tuple[str, ...]] | None:
     """The message that `text` is, as its name in TEMPLATES and what stands in its blanks."""
     index = _index()
-    candidates = index.begin.get(text[:2]) or index.begin.get(text[:1], ())
-    for group in (candidates, index.end.get(text[-1:], ())):
+    begun = index.begin.get(text[:2]) or index.begin.get(text[:1]) or _NONE
+    for group in (begun, index.end.get(text[-1:], _NONE)):
         for name, parts in group:
             if text.startswith(parts[0]) and text.endswith(parts[-1]):
                 blanks = _fill(parts, text)
@@ -299,6 +299,7 @@ def needles() -> Iterator[str]:
 
 
 _Split = tuple[str, list[str]]  # the name of a message, and the literal pieces of one of its templates
+_NONE: list[_Split] = []
 
 
 @dataclass(frozen=True, slots=True)
