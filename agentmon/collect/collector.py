@@ -38,8 +38,8 @@ class Collector:
     """Collects one run. pipeline: makes it, at the first output. say: a line for the user, printed by the relay."""
 
     def __init__(
-        self, about: Description, pipeline: Callable[[], Pipeline], pricer: Pricer, sinks: Sequence[Sink], channel: Channel,
-        say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
+        self, about: Description, pipeline: Callable[[], Pipeline], pricer: Pricer, sinks: Sequence[Sink],
+        channel: Channel, say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
     ) -> None:  # fmt: skip
         self._about, self._pricer, self._channel, self._say = about, pricer, channel, say
         self._make_pipeline = pipeline

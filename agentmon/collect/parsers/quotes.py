@@ -71,6 +71,7 @@ class Unquoted:
     def __init__(self, behind: Parser) -> None:
         self._behind = behind
         self._streams: dict[Stream, _Quotes] = {}
+        self._open = False  # whether a quote is open in any stream
         self.needles = tuple(dict.fromkeys((*behind.needles, *NEEDLES)))
 
     @property
@@ -81,14 +82,16 @@ class Unquoted:
     @property
     def attentive(self) -> bool:
         """Whether a quote is open, or the parser behind wants every line."""
-        return self._behind.attentive or any(quotes.open for quotes in self._streams.values())
+        return self._open or self._behind.attentive
 
     def feed(self, line: Line) -> Iterable[Finding]:
         """What the parser behind finds, in this line or in those that turned out to be no quote."""
         quotes = self._streams.get(line.stream)
         if quotes is None:
             quotes = self._streams[line.stream] = _Quotes()
-        for shown in quotes.feed(line):
+        shown_now = list(quotes.feed(line))
+        self._open = quotes.open or any(other.open for other in self._streams.values())
+        for shown in shown_now:
             yield from self._behind.feed(shown)
 
     def close(self) -> Iterable[Finding]:

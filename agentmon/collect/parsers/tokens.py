@@ -91,7 +91,7 @@ class Tokens:
         if line.truncated:
             return ()
         found = list(self._feed(state, line.text))
-        self.attentive = any([state.attentive for state in self._streams.values()])
+        self.attentive = any(state.attentive for state in self._streams.values())
         return found
 
     def _feed(self, state: "_StreamState", text: str) -> Iterator[Finding]:
@@ -142,9 +142,9 @@ class Tokens:
             match = pattern.compiled.search(text)
             if match is None:
                 continue
-            if match.groupdict() and _is_quoted(pattern, match):
-                continue
             groups = match.groupdict()
+            if groups and _is_quoted(pattern, match, groups):
+                continue
             if self._matched is not None:
                 self._say(pattern.name, {k: v for k, v in groups.items() if v is not None})
             if pattern.opens is not None:
@@ -308,9 +308,9 @@ def _findings(usages: Iterable[TokenUsage]) -> Iterator[Finding]:
     return (Finding(usage) for usage in usages)
 
 
-def _is_quoted(pattern: Pattern, match: re.Match[str]) -> bool:
+def _is_quoted(pattern: Pattern, match: re.Match[str], groups: Mapping[str, str | None]) -> bool:
     """Whether the figures stand in a code span, or are those of nobody's and no consumption."""
-    start = min(match.start(name) for name, value in match.groupdict().items() if value is not None)
+    start = min([match.start(name) for name, value in groups.items() if value is not None])
     if in_backticks(match.string, start):
         return True
     return pattern.tool is None and pattern.within is None and is_unused(match.string, start, match.end())
