@@ -101,10 +101,14 @@ class Documents:
 
     @staticmethod
     def _append(opened: _Open, text: str) -> None:
-        bare = _STRING.sub("", text) if '"' in text else text
-        up = bare.count("{") + bare.count("[")
         opened.parts.append(text)
         opened.size += len(text) + 1
+        if text == "[" or text == "{":
+            opened.marks += 1
+            opened.depth += 1
+            return
+        bare = _STRING.sub("", text) if '"' in text else text
+        up = bare.count("{") + bare.count("[")
         opened.marks += up + bare.count(",")
         opened.depth += up - bare.count("}") - bare.count("]")
 

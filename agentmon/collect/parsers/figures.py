@@ -44,7 +44,7 @@ def usage_of(pattern: Pattern, groups: dict[str, str | None]) -> TokenUsage | No
         figures[name] = value[0]
         estimated = estimated or value[1]
     given, made = figures.get("input"), figures.get("output")
-    if given is not None:
+    if given is not None and ("cache_read" in figures or "cache_write" in figures):
         parts = [part for part in ("cache_read", "cache_write") if part in figures]
         if sum(figures[part] for part in parts) <= given:  # a part cannot be more than the whole
             parts = [part for part in parts if part not in pattern.input_includes]

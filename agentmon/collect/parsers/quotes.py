@@ -36,8 +36,8 @@ _GREPPED = re.compile(r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson
 _NUMBERED = re.compile(r" {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")")
 _CHANGED = re.compile(r"[+-](?=[\w{\"'])")
 # Around figures of no known tool: they are no consumption, or none of this run's.
-_UNUSED_BEFORE = re.compile(
-    r"\b(?:estimat(?:e|ed|es|ing|ion)(?! cost)|budget|remaining|quota|limits?|allowance|allowed|available|averages?|avg"
+_UNUSED_BEFORE = re.compile(  # in the lookahead, the first letters of all these words: a third of the time
+    r"\b(?=[abcdelpqrstuvw])(?:estimat(?:e|ed|es|ing|ion)(?! cost)|budget|remaining|quota|limits?|allowance|allowed|available|averages?|avg"
     r"|expected|predicted|projected|sav(?:ed|es|ings?)|training|dataset|tokeniz(?:e|ed|er|ing)|would|assert|const|let|var"
     r"|return|expect|plan includes|up to|example|e\.g\.|config(?:uration)?:|settings?:)(?![\w./-])|==",
     re.IGNORECASE,
