@@ -28,10 +28,9 @@ class NotAnEvent(ValueError):
 def payload_dict(payload: Payload | Tree) -> dict[str, Any]:
     """The payload as it goes onto the wire: optional fields that are unknown are left out, others are null."""
     cls = type(payload)
-    out: dict[str, Any] = dict(zip(_FIELDS[cls], _VALUES[cls](payload), strict=True))
-    for name in cls.optional:
-        if out[name] is None:
-            del out[name]
+    optional = cls.optional
+    values = zip(_FIELDS[cls], _VALUES[cls](payload), strict=True)
+    out: dict[str, Any] = {name: value for name, value in values if value is not None or name not in optional}
     if isinstance(payload, ProcessMetrics):
         out["tree"] = payload_dict(payload.tree)
     return out

@@ -38,13 +38,16 @@ _INTAKE_S = 0.5
 
 
 class Collector:
-    """Collects one run. say: a line for the user, printed by the relay."""
+    """Collects one run. pipeline: makes it, at the first output. say: a line for the user, printed by the relay."""
 
     def __init__(
-        self, about: Description, pipeline: Pipeline, pricer: Pricer, sinks: Sequence[Sink], channel: Channel,
-        say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (), limits: Limits | None = None,
+        self, about: Description, pipeline: Callable[[], Pipeline], pricer: Pricer, sinks: Sequence[Sink],
+        channel: Channel, say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
+        limits: Limits | None = None,
     ) -> None:  # fmt: skip
-        self._about, self._pipeline, self._pricer, self._channel, self._say = about, pipeline, pricer, channel, say
+        self._about, self._pricer, self._channel, self._say = about, pricer, channel, say
+        self._make_pipeline = pipeline
+        self._pipeline: Pipeline | None = None
         self._to_open = intakes
         self._intakes: list[Reader] = []
         self._intake_at = float("inf")
@@ -141,6 +144,8 @@ class Collector:
         self._received += len(frame.data)
         if self._dog is not None:
             self._dog.watch.saw_output()
+        if self._pipeline is None:
+            self._pipeline = self._make_pipeline()
         self._record(self._pipeline.feed(stream, frame.data, frame.time), frame.time)
 
     def _source(self, stream: str) -> dict[str, int]:
@@ -230,7 +235,8 @@ class Collector:
         if self._to_open and not self._intakes:
             self._open_intakes()
         now = time.time()
-        self._record(self._pipeline.close(now), now)
+        if self._pipeline is not None:
+            self._record(self._pipeline.close(now), now)
         for intake in self._intakes:
             self._record(intake.close(), now)
         missing = (

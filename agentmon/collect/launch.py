@@ -87,7 +87,6 @@ def _collect(
     from agentmon import redact, runs
     from agentmon.collect.collector import Collector
     from agentmon.collect.intake import remove_folder
-    from agentmon.collect.parsers.all import standard
     from agentmon.collect.pipeline import Pipeline
     from agentmon.collect.prices import Pricer
 
@@ -104,8 +103,12 @@ def _collect(
         with contextlib.suppress(OSError):
             os.write(notes_fd, text.encode("utf-8", "replace") + b"\n")
 
-    parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
-    pipeline = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+    def pipeline() -> Pipeline:
+        from agentmon.collect.parsers.all import standard  # as much to load as all else; many a run prints nothing
+
+        parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
+        return Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+
     pricer = Pricer(reading.prices, notice)
     opened = [source.open for source in sources]
     Collector(about, pipeline, pricer, sinks, channel, notice, opened, reading.limits).run()

@@ -80,7 +80,7 @@ class Pipeline:
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
                 yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
-        for bit, parser in tuple(self._parsers):
+        for bit, parser in self._parsers:
             yield from self._guarded(bit, parser.close)
 
     def cut_bytes(self, stream: Stream) -> int:
@@ -122,15 +122,16 @@ class Pipeline:
 
         In windows, as a hit takes 100 bytes of memory.
         """
+        checks, askers = self._checks, self._askers
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
             for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
-                check = self._checks[needle]
-                if begin + end > at and (
-                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
-                ):
-                    yield begin + end - 1, self._askers[needle]
+                end += begin
+                if end > at:
+                    check = checks[needle]
+                    if check is None or check.search(data, max(0, begin + start - _CHECKED), end):
+                        yield end - 1, askers[needle]
 
     def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
@@ -170,23 +171,24 @@ class Pipeline:
         before = agent = self._agents.current(stream)
         if asked & _AGENTS or self._agents.attentive:
             agent = self._agents.feed(line)
-        findings = [
-            finding if agent is None or finding.agent is not None else replace(finding, agent=agent)
-            for bit, parser in tuple(self._parsers)
-            if asked & bit or parser.attentive
-            for finding in self._guarded(bit, parser.feed, line)
-        ]
+        findings: list[Finding] = []
+        for bit, parser in self._parsers:
+            if asked & bit or parser.attentive:
+                findings += self._guarded(bit, parser.feed, line)
+        if agent is not None:
+            findings = [f if f.agent is not None else replace(f, agent=agent) for f in findings]
         if not self._logs or state.framer.full_screen:
             return findings or None
         if asked & _SECRETS:
             state.secrets = True
-        as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
-        entries = [as_it_is]
-        if asked & _LEVELS or state.levels.attentive:
-            entries = [*state.levels.feed(line)]
+        levelled = asked & _LEVELS or state.levels.attentive
         watched = state.secrets or state.masker.inside_key
-        here = agent == before == self._agents.current(stream)
-        if here and not findings and not watched and not line.truncated and entries == [as_it_is]:
+        plain = not findings and not watched and not line.truncated and agent == before == self._agents.current(stream)
+        if plain and not levelled:
+            return None
+        as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
+        entries = [*state.levels.feed(line)] if levelled else [as_it_is]
+        if plain and entries == [as_it_is]:
             return None
         source = _source(findings)
         found = [logged for entry in entries for logged in self._entry(stream, state, entry, source, agent)]
@@ -199,22 +201,22 @@ class Pipeline:
         try:
             return list(ask(*line))
         except Exception as error:
-            name = next(type(parser).__name__ for b, parser in self._parsers if b == bit)
+            name = next(getattr(p, "name", type(p).__name__) for b, p in self._parsers if b == bit)
             self._parsers = [(b, parser) for b, parser in self._parsers if b != bit]
             self._notice(f"{name} failed and is left out from here on: {type(error).__name__}: {error}")
             return []
 
     def _entry(
         self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None
-    ) -> Iterator[Finding]:
+    ) -> Sequence[Finding]:
         if not self._logs:
-            return
+            return ()
         text = entry.text
         if self._redacted and (state.secrets or state.masker.inside_key):
             text = state.masker.mask(text)
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
-        yield Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent)
+        return (Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent),)
 
 
 class _StreamState:
@@ -242,6 +244,8 @@ def _source(findings: Iterable[Finding]) -> LogSource:
 
 def _shorten(text: str) -> str:
     """At most MESSAGE_LIMIT bytes of UTF-8: the beginning, of several lines also the end, where the error is."""
+    if len(text) * 4 <= MESSAGE_LIMIT:
+        return text
     raw = text.encode("utf-8", "replace")
     if len(raw) <= MESSAGE_LIMIT:
         return text

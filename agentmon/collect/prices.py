@@ -5,7 +5,6 @@ when the first event needs it: the import takes 300 ms.
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -116,6 +115,8 @@ def load(path: str) -> tuple[OwnPrice, ...]:
     cache_read = 1.25
     cache_write = 2.5
     """
+    import tomllib
+
     try:
         with open(path, "rb") as file:
             content = tomllib.load(file, parse_float=Decimal)

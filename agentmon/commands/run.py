@@ -1,7 +1,6 @@
 """agentmon run"""
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +208,8 @@ def _plain_exec(command: child.Command, inherited: Inherited) -> None:
 
 def _dry_run(command: child.Command, sources: Sequence[intake.Prepared], added: Mapping[bytes, bytes]) -> None:
     """What would be run, and all that its environment would get."""
+    import shlex
+
     click.echo("command      " + shlex.join(map(os.fsdecode, command.argv)))
     click.echo("sources      " + ", ".join(("output", *(source.name for source in sources))))
     for name, value in sorted(added.items()):

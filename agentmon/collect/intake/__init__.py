@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -106,6 +105,8 @@ def make_folder(run_id: str) -> str:
 
 def remove_folder(path: str) -> None:
     """Remove a run's folder, and those that killed runs of the same user left behind a week ago."""
+    import shutil  # takes as long as all else that starts a run, and most runs need none
+
     shutil.rmtree(path, ignore_errors=True)
     base = os.path.dirname(path)
     with contextlib.suppress(OSError):

@@ -97,7 +97,8 @@ class Accounts:
         account.add(usage, exact)
         if account.totals and usage.call_id is None:  # no total holds it yet: it has to be told from those that do
             usage = replace(usage, call_id=f"printed-{account.number}.{account.count}")
-        yield replace(usage, session_id=account.key(""))
+        session = account.key("")
+        yield usage if usage.session_id == session else replace(usage, session_id=session)
 
     def _turn(self, usage: TokenUsage, step: int) -> None:
         """Open the account that this step goes on in, or a new one: the latest whose last step was the one before."""
@@ -174,7 +175,9 @@ def _same(one: TokenUsage, other: TokenUsage) -> bool:
 
 def _agree(one: TokenUsage, other: TokenUsage) -> bool:
     """Whether two prints can be of one call: every figure that both know is the same."""
-    return (one.input_tokens, one.output_tokens) == (other.input_tokens, other.output_tokens) and all(
+    if one.input_tokens != other.input_tokens or one.output_tokens != other.output_tokens:
+        return False
+    return all(
         getattr(one, name) is None or getattr(other, name) in (None, getattr(one, name))
         for name in ("model", "call_id", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
     )

@@ -15,11 +15,12 @@ def standard(
     """
     from agentmon.collect.parsers.git import Git
     from agentmon.collect.parsers.git_reader import GitReader
+    from agentmon.collect.parsers.quotes import Unquoted
     from agentmon.collect.parsers.records import Records
     from agentmon.collect.parsers.tokens import Tokens
 
     git = GitReader()
-    parsers: Sequence[Parser] = (Records(git), Tokens(matched), Git(git))
+    parsers: Sequence[Parser] = (Unquoted(Records(git)), Unquoted(Tokens(matched)), Git(git))
     if not own:
         return parsers
     from agentmon.collect.parsers.own import Own

@@ -9,6 +9,7 @@ import orjson
 
 from agentmon.collect.framer import JSON_LIMIT, JSON_MARKS
 from agentmon.collect.parsers import Line
+from agentmon.collect.parsers.quotes import in_backticks
 from agentmon.events import Stream
 
 NEEDLES = ('{"', '{ "', "[{", "{\n", "[\n", "{ \n")
@@ -17,6 +18,12 @@ _TRIES = 3
 _OPENS = re.compile(r"(?:\[\s*)*[\[{]\s*$")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')
 _LAST_WORDS = re.compile(r"([A-Za-z_][\w.]{0,40})[\s:=>\"'`*-]{0,8}$")
+_TEXTS = frozenset(
+    {"content", "command", "cmd", "args", "arguments", "input", "output", "text", "stdout", "stderr", "observation",
+     "printf", "echo", "prompt", "description", "code", "query", "message", "answer", "final_answer"}
+)  # fmt: skip
+_SENTENCE = re.compile(r"(?:^|[\s│┃║|(])[A-Za-z']{1,20},? (?:[\w']{1,20},? ){0,8}([a-z']{1,20}) $")
+_NAMES = re.compile(r"usage|token|stat|metric|response|result|json|data|event|reply|chunk|output|completion|message|body")
 _AFTER: dict[str, str] = {  # what the next line of pretty-printed JSON may begin with
     "{": '"}',
     "[": '"{[]-0123456789tfn',
@@ -94,10 +101,14 @@ class Documents:
 
     @staticmethod
     def _append(opened: _Open, text: str) -> None:
-        bare = _STRING.sub("", text) if '"' in text else text
-        up = bare.count("{") + bare.count("[")
         opened.parts.append(text)
         opened.size += len(text) + 1
+        if text == "[" or text == "{":
+            opened.marks += 1
+            opened.depth += 1
+            return
+        bare = _STRING.sub("", text) if '"' in text else text
+        up = bare.count("{") + bare.count("[")
         opened.marks += up + bare.count(",")
         opened.depth += up - bare.count("}") - bare.count("]")
 
@@ -131,10 +142,23 @@ class Documents:
         for tried, match in enumerate(_STARTS.finditer(text, 0, end)):
             if tried == _TRIES:
                 return
+            if in_backticks(text, match.start()) or _in_string(text, match.start()) or _in_prose(text, match.start()):
+                continue
             value = _loads(text[match.start() : end])
             if value is not None:
                 yield Document(value, text, _word(text[: match.start()]))
                 return
+
+
+def _in_string(text: str, at: int) -> bool:
+    """Whether a document is the text of a tool's call or answer: `content='{"usage": …}'`, `printf '{…}'`."""
+    return text[at - 1 : at] in ("'", '"') and _word(text[:at]) in _TEXTS
+
+
+def _in_prose(text: str, at: int) -> bool:
+    """Whether a document stands in a sentence: plain words before it, no mark, and no word for what it is."""
+    match = _SENTENCE.search(text[max(0, at - 120) : at])
+    return bool(match and not _NAMES.search(match[1]))
 
 
 def _word(before: str) -> str:

@@ -4,11 +4,15 @@ from agentmon.collect.parsers.patterns import Pattern
 from agentmon.events import TokenUsage
 
 _UNITS = {"k": 1_000, "m": 1_000_000}
+_COUNTED = frozenset({"input", "output", "total", "cache_read", "cache_write", "reasoning"})
 _LIMIT = 10**13  # more than anybody prints: a number beyond it is an id or a hash
 
 
 def count(text: str) -> tuple[int, bool] | None:
     """A count, and whether it was rounded (`2.4k`); None for what is no count."""
+    if len(text) < 20 and text.isdigit() and text.isascii():
+        plain = int(text)
+        return (plain, False) if plain < _LIMIT else None
     digits = text.replace(",", "").replace("_", "")
     unit = _UNITS.get(digits[-1:].lower())
     try:
@@ -31,9 +35,8 @@ def usage_of(pattern: Pattern, groups: dict[str, str | None]) -> TokenUsage | No
     """What `groups` of a line say, in the convention: input includes cached tokens, output includes reasoning."""
     figures: dict[str, int] = {}
     estimated = pattern.estimated
-    for name in ("input", "output", "total", "cache_read", "cache_write", "reasoning"):
-        text = groups.get(name)
-        if text is None:
+    for name, text in groups.items():
+        if text is None or name not in _COUNTED:
             continue
         value = count(text)
         if value is None:
@@ -41,7 +44,7 @@ def usage_of(pattern: Pattern, groups: dict[str, str | None]) -> TokenUsage | No
         figures[name] = value[0]
         estimated = estimated or value[1]
     given, made = figures.get("input"), figures.get("output")
-    if given is not None:
+    if given is not None and ("cache_read" in figures or "cache_write" in figures):
         parts = [part for part in ("cache_read", "cache_write") if part in figures]
         if sum(figures[part] for part in parts) <= given:  # a part cannot be more than the whole
             parts = [part for part in parts if part not in pattern.input_includes]

@@ -18,6 +18,7 @@ _LINES = 200
 _WAIT = 12
 _SHELL = re.compile(r"^(?:/[\w./-]{1,80}/)(?:bash|zsh|sh|dash) -l?c ")
 _COMMAND = re.compile(r"^(?:\$ )?(?:[A-Z_]{1,30}=\S{1,60} )?(?:git|cd|echo|printf|sed|mkdir|touch|cat|python3?|rm) \S")
+_SILENT = re.compile(r"q|branch|tag|reset|stash")  # what every command that git may carry out in silence holds
 _STATUS = re.compile(
     r"^\s{0,4}(?:(?P<good>succeeded)|exited (?P<code>-?\d{1,5})|(?P<bad>failed))(?: in [\d.]{1,12} ?m?s)?:?$"
     r"|^\s{0,4}\W{0,4}(?:[Ee]xit(?:ed| code| status)?(?: with(?: code)?)?:? |<returncode>|returncode: ?)"
@@ -50,11 +51,15 @@ class Echo:
             self._left -= 1
             if self._shell:
                 self._lines.append(line)
-        elif _COMMAND.match(line) and any(p.intent.silent for p in _planned(line.removeprefix("$ "))):
+        elif _COMMAND.match(line) and _SILENT.search(line) and self._is_silent(line.removeprefix("$ ")):
             self._lines, self._left, self._shell = [line.removeprefix("$ ")], _WAIT, False
         else:
             self._lines = []
         return []
+
+    @staticmethod
+    def _is_silent(command: str) -> bool:
+        return any(planned.intent.silent for planned in _planned(command))
 
     def _code(self, line: str) -> int | None:
         if self._number_next:

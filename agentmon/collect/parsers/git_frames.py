@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 _BORDERS = "│┃║▌▐█╎┆┊░▒▓"
 _TOKENS = 16
+_SPACES = ("", " ", "\t", "\u00a0")
 _NO_LABELS = frozenset(
     {"actual", "caution", "description", "error", "example", "expected", "fatal", "goal", "hint", "instruction",
      "instructions", "message", "note", "notes", "plan", "prompt", "query", "question", "remote", "request", "subject",
@@ -18,8 +20,7 @@ _NO_LABELS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Framed:
+class Framed(NamedTuple):
     """`text` without what stood around it; `form` says what that was (`` for nothing), for telling a second showing."""
 
     text: str
@@ -28,7 +29,8 @@ class Framed:
     @property
     def bare(self) -> bool:
         """Whether nothing but marks stood around it: no words, no quotes."""
-        return not {"label", "quote", "bracket"} & set(self.form.split("+"))
+        form = self.form
+        return "label" not in form and "quote" not in form and "bracket" not in form
 
 
 @cache
@@ -61,25 +63,30 @@ def peel(line: str) -> Iterator[Framed]:
     lead = line[:200].lstrip()
     if lead[:1] in _BORDERS or lead[:1] == "|":
         line = line.rstrip(_BORDERS + "| \t")
-    at, quote = 0, ""
-    form: list[str] = []
+    at, quote, form = 0, "", ""
+    token = _token().match
     for _ in range(_TOKENS):
-        yield Framed(_inside(line[at:], quote), "+".join(form))
-        match = _token().match(line, at)
+        if line[at : at + 1] not in _SPACES:  # nothing of git's begins with a blank, save lines that are indented
+            yield Framed(_inside(line[at:], quote) if quote else line[at:], form)
+        elif not at:
+            yield Framed(line, form)
+        match = token(line, at)
         if not match:
             return
         kind = match.lastgroup or ""
+        at = match.end()
+        if kind == "space":
+            continue
         if kind == "label" and match[0].rstrip(":").split(" ")[-1].lower() in _NO_LABELS:
             return
-        if kind == "number" and line[match.end() :].startswith("\t"):
+        if kind == "number" and line.startswith("\t", at):
             return
         if kind == "quote":
             quote = match[0][-1]
-        if kind in {"place", "name", "field"}:
+        elif kind in ("place", "name", "field"):
             kind = "label"
-        if kind != "space" and kind not in form:
-            form.append(kind)
-        at = match.end()
+        if kind not in form:
+            form = f"{form}+{kind}" if form else kind
 
 
 def _inside(text: str, quote: str) -> str:

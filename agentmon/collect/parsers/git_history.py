@@ -101,8 +101,7 @@ class History:
                 continue
             if earlier.number == again:
                 return earlier
-            kinds = {k for k, _ in earlier.shown}
-            if kind not in kinds:
+            if all(shown != kind for shown, _ in earlier.shown):
                 return earlier
             last = earlier.number == self._number - 1
             if last and (kind, form) not in earlier.shown and earlier.operation != "commit":
@@ -133,11 +132,16 @@ class History:
 
 def _agree(a: Act, b: Act) -> bool:
     """Whether two showings may be of one act: nothing that both tell differs."""
-    if a.identity and b.identity and a.identity != b.identity:
-        return False
     if a.stated and b.stated and a.branch != b.branch:
         return False
-    if a.message and b.message and not (a.message.startswith(b.message[:60]) or b.message.startswith(a.message[:60])):
+    if a.files != b.files and a.files is not None and b.files is not None:
         return False
-    pairs = ((a.files, b.files), (a.source, b.source), (a.sha and a.sha[:7], b.sha and b.sha[:7]))
-    return all(x is None or y is None or x == y for x, y in pairs)
+    if a.identity and b.identity and a.identity != b.identity:
+        return False
+    if a.source != b.source and a.source is not None and b.source is not None:
+        return False
+    if a.sha is not None and b.sha is not None and a.sha[:7] != b.sha[:7]:
+        return False
+    if not a.message or not b.message:
+        return True
+    return a.message.startswith(b.message[:60]) or b.message.startswith(a.message[:60])

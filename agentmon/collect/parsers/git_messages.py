@@ -277,11 +277,11 @@ _NOT_NEEDLES = frozenset({"fatal", "error", "from_url", "branch_up_to_date", "dr
 
 def read(text: str) -> tuple[str, tuple[str, ...]] | None:
     """The message that `text` is, as its name in TEMPLATES and what stands in its blanks."""
-    index = _by_first()
-    for first in (text[:1], ""):
-        group = index.get(first)
-        if group and (text.startswith(group.edges) if first else text.endswith(group.edges)):
-            for name, parts in group.templates:
+    index = _index()
+    begun = index.begin.get(text[:2]) or index.begin.get(text[:1]) or _NONE
+    for group in (begun, index.end.get(text[-1:], _NONE)):
+        for name, parts in group:
+            if text.startswith(parts[0]) and text.endswith(parts[-1]):
                 blanks = _fill(parts, text)
                 if blanks is not None:
                     return name, blanks
@@ -298,31 +298,40 @@ def needles() -> Iterator[str]:
                     yield piece.encode()[:_NEEDLE].decode("utf-8", "ignore")
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """The templates with one first character (or none: a blank), and how their lines begin (or end)."""
+_Split = tuple[str, list[str]]  # the name of a message, and the literal pieces of one of its templates
+_NONE: list[_Split] = []
 
-    edges: tuple[str, ...]
-    templates: list[tuple[str, list[str]]]
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """The templates by the first two characters of their lines, by the first alone where only one is given; and by
+    the last, for those that begin with a blank."""
+
+    begin: dict[str, list[_Split]]
+    end: dict[str, list[_Split]]
 
 
 @cache
-def _by_first() -> dict[str, _Group]:
-    index: dict[str, list[tuple[str, list[str]]]] = {}
+def _index() -> _Index:
+    index = _Index({}, {})
     for name, templates in TEMPLATES.items():
         for template in templates:
             parts = template.split("%s")
-            index.setdefault(parts[0][:1], []).append((name, parts))
-    return {
-        first: _Group(tuple({parts[0 if first else -1] for _, parts in group}), group) for first, group in index.items()
-    }
+            if parts[0]:
+                index.begin.setdefault(parts[0][:2], []).append((name, parts))
+            else:
+                index.end.setdefault(parts[-1][-1:], []).append((name, parts))
+    for first in [key for key in index.begin if len(key) == 1]:
+        for key, group in index.begin.items():
+            if key[0] == first != key:
+                group += index.begin[first]
+    return index
 
 
 def _fill(parts: list[str], text: str) -> tuple[str, ...] | None:
+    """What stands in the blanks of a text that begins and ends as its template does."""
     if len(parts) == 1:
         return () if text == parts[0] else None
-    if not (text.startswith(parts[0]) and text.endswith(parts[-1])):
-        return None
     at, end = len(parts[0]), len(text) - len(parts[-1])
     blanks = []
     for part in parts[1:-1]:
@@ -332,6 +341,7 @@ def _fill(parts: list[str], text: str) -> tuple[str, ...] | None:
         blanks.append(text[at:found])
         at = found + len(part)
     blanks.append(text[at:end])
-    if any(not 0 < len(b) <= _BLANK for b in blanks):
-        return None
+    for blank in blanks:
+        if not 0 < len(blank) <= _BLANK:
+            return None
     return tuple(blanks)

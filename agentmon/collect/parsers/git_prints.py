@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from agentmon.collect.parsers.patterns import Pattern
+from agentmon.collect.parsers.patterns import Pattern, fields_of
 
 Kind = Literal["git", "print", "record"]
 
 REF = r"[^\s~^:?*\[\\{}$<>\"'`|,;()]{1,200}"
-_BRANCH = rf"(?P<q>['\"]?)(?P<branch>{REF})(?P=q)"
+_BRANCH = rf"(?P<_quote>['\"]?)(?P<branch>{REF})(?P=_quote)"
 _INTO = rf"['\"]?(?P<into>{REF}?)['\"]?"
 _FROM = r"(?:\s(?:from|off|based on)\s(?:branch\s)?['\"]?\S{1,200})?"
 _FILES = r"(?P<files>\d{1,7}) (?:files?|changes?)(?: changed)?"
@@ -25,13 +25,12 @@ def _announced(name: str, operation: str, *regexes: str, needles: tuple[str, ...
     return Pattern(name, "git", rf"^(?:{'|'.join(regexes)}){_END}", needles, operation=operation)
 
 
-# Two alternatives of one pattern name their groups `x` and `x2`.
 PATTERNS = (
     _announced(
         "branch created", "branch_create",
-        r"Creat(?:ing|ed|e)(?: (?:a|the))?(?: new)?(?: git)?(?: feature)? branch(?: (?:named|called))?(?P<colon>:)? "
+        r"Creat(?:ing|ed|e)(?: (?:a|the))?(?: new)?(?: git)?(?: feature)? branch(?: (?:named|called))?(?P<_colon>:)? "
         + _BRANCH + _FROM,
-        rf"(?:New )?[Bb]ranch created(?P<colon2>:) (?P<q2>['\"]?)(?P<branch2>{REF})(?P=q2)",
+        rf"(?:New )?[Bb]ranch created(?P<_colon2>:) (?P<_quote2>['\"]?)(?P<branch2>{REF})(?P=_quote2)",
         needles=(
             "ranch created: ",
             *(f"{verb}{kind} branch" for verb in ("Creating", "Created", "Create")
@@ -40,7 +39,7 @@ PATTERNS = (
     ),
     _announced(
         "branch switched", "checkout",
-        r"(?:Switch(?:ing|ed)(?: back)? to|Check(?:ing|ed) out|Changed to)(?: existing| the| git)? branch(?P<colon>:)? "
+        r"(?:Switch(?:ing|ed)(?: back)? to|Check(?:ing|ed) out|Changed to)(?: existing| the| git)? branch(?P<_colon>:)? "
         + _BRANCH,
         needles=(
             "Switched to", "Switched back", "Switching to", "Switching back", "Checked out ", "Checking out ",
@@ -59,18 +58,18 @@ PATTERNS = (
     ),
     _announced(
         "merged", "merge",
-        rf"Merg(?:ing|ed)(?: branch)?(?P<colon>:)? {_BRANCH}(?: (?:in)?to(?: branch)?:? {_INTO})?",
+        rf"Merg(?:ing|ed)(?: branch)?(?P<_colon>:)? {_BRANCH}(?: (?:in)?to(?: branch)?:? {_INTO})?",
         needles=("Merged ", "Merging ", "Merged: ", "Merging: "),
     ),
     _announced(
         "pushed", "push",
-        rf"Push(?:ing|ed)(?: changes)?(?: to)?(?: remote)?(?: branch)?(?P<colon>:)? {_BRANCH}"
+        rf"Push(?:ing|ed)(?: changes)?(?: to)?(?: remote)?(?: branch)?(?P<_colon>:)? {_BRANCH}"
         rf"(?: to (?:remote )?{_INTO})?",
         needles=("Pushed ", "Pushing ", "Pushed: ", "Pushing: "),
     ),
     _announced(
         "branch deleted", "branch_delete",
-        rf"(?:Delet(?:ing|ed)|Remov(?:ing|ed))(?: (?:local|remote|git|feature))? branch(?P<colon>:)? {_BRANCH}",
+        rf"(?:Delet(?:ing|ed)|Remov(?:ing|ed))(?: (?:local|remote|git|feature))? branch(?P<_colon>:)? {_BRANCH}",
         needles=tuple(f"{verb}{kind} branch" for verb in ("Deleted", "Deleting", "Removed", "Removing")
                       for kind in ("", " local", " remote", " git", " feature")),
     ),
@@ -81,7 +80,7 @@ PATTERNS = (
     ),
     _announced(
         "rebased", "rebase",
-        rf"Rebas(?:ing|ed)(?: branch)?(?P<colon>:)? {_BRANCH} onto {_INTO}",
+        rf"Rebas(?:ing|ed)(?: branch)?(?P<_colon>:)? {_BRANCH} onto {_INTO}",
         needles=("Rebased ", "Rebased: ", "Rebasing "),
     ),
     _announced(
@@ -134,11 +133,12 @@ def _by_name() -> dict[str, Pattern]:
 
 
 def _read_fields(pattern: Pattern, match: re.Match[str]) -> Shape | None:
-    fields = {name.rstrip("234"): value for name, value in match.groupdict().items() if value}
+    fields = {name: value for name, value in fields_of(match).items() if value}
+    marked = any(value for name, value in match.groupdict().items() if name.startswith("_"))
     name = fields.get("branch", "").rstrip(".…!")
     operation = pattern.operation or ""
     if "branch" in fields and operation != "commit":
-        plain = not (fields.get("colon") or fields.get("q"))
+        plain = not marked  # neither a colon nor quotes
         if not name or name.lower() in _NO_NAMES or (name.isdigit() and plain):
             return None
         vague = plain and operation in ("merge", "push", "rebase") and not fields.get("into")

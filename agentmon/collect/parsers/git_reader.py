@@ -1,5 +1,7 @@
 """GitReader: lines of text and recorded commands -> what happened in git, each act once."""
 
+from functools import lru_cache
+
 from agentmon.collect.framer import Framer
 from agentmon.collect.parsers import git_blocks, git_frames, git_shapes
 from agentmon.collect.parsers.git_blocks import Block, Take
@@ -10,6 +12,7 @@ from agentmon.collect.parsers.git_stream import Showing, StreamState
 from agentmon.events import Finding
 
 _LONGEST = 8192  # of a line: git's own are shorter; what is behind is a blob
+_REPEATED = 120  # characters of a line that may well come again
 _HELD = 64  # lines for which an act waits for the line that takes it back
 _BEGUN = 16  # lines in which a merge that was announced may fail
 _ON_BRANCH = ("commit", "merge", "pull", "rebase", "cherry_pick", "revert", "reset", "stash")
@@ -38,12 +41,7 @@ class GitReader:
         self._merging: tuple[str, str, int] | None = None  # how a merge went, its stream, and for how many lines
         self._worktree = 0  # for how many lines a new worktree's HEAD may be told
         self._acts: list[Act] | None = None
-
-    @property
-    def attentive(self) -> bool:
-        """Whether every line matters for now."""
-        waiting = self._held or self._worktree or self._rebased or self._merging
-        return bool(waiting) or any(s.attentive for s in self._streams.values())
+        self.attentive = False  # whether every line matters for now
 
     @property
     def branch(self) -> str | None:
@@ -60,7 +58,16 @@ class GitReader:
             for whole in state.unwrapped(text[:_LONGEST]):
                 found += self._read(whole, state, "git")
         found += self._age()
+        self._watch()
         return found
+
+    def _watch(self) -> None:
+        self.attentive = bool(self._held or self._worktree or self._rebased or self._merging)
+        if not self.attentive:
+            for state in self._streams.values():
+                if state.attentive:
+                    self.attentive = True
+                    return
 
     def close(self) -> list[Finding]:
         """The end of all streams."""
@@ -70,7 +77,9 @@ class GitReader:
                 found += self._read(rest, state, "git")
             found += self._end_block(state)
             found += self._undoubt(state)
-        return found + self._release()
+        found += self._release()
+        self._watch()
+        return found
 
     def command(self, command: str | None, output: str, exit_code: int | None) -> list[Finding]:
         """Read one recorded tool call of a coding agent.
@@ -89,6 +98,7 @@ class GitReader:
         found = self._release() if acts else []
         for act in acts:
             found += self._record(act)
+        self._watch()
         return found
 
     def _record(self, act: Act) -> list[Finding]:
@@ -151,7 +161,7 @@ class GitReader:
         """What is no act but tells about the next one."""
         if moved := git_shapes.moved_range(text.strip()):
             state.range = moved
-        elif any(hint in text for hint in _REBASE_HINTS):
+        elif "git rebase" in text and any(hint in text for hint in _REBASE_HINTS):
             self._rebasing = True
 
     def _meet(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
@@ -397,14 +407,19 @@ class GitReader:
         for state in self._streams.values():
             if state.doubted and state.block is None:
                 found += self._undoubt(state)
-        self._worktree = max(0, self._worktree - 1)
+        if self._worktree:
+            self._worktree -= 1
         if self._merging:
-            self._merging = (*self._merging[:2], self._merging[2] - 1) if self._merging[2] > 0 else None
+            how, stream, lines = self._merging
+            self._merging = (how, stream, lines - 1) if lines > 0 else None
         if self._rebased:
-            self._rebased = (self._rebased[0], self._rebased[1] - 1) if self._rebased[1] > 0 else None
+            stream, lines = self._rebased
+            self._rebased = (stream, lines - 1) if lines > 0 else None
+        if not self._held:
+            return found
         for held in self._held:
             held.lines -= 1
-        if self._held and self._held[0].lines <= 0:
+        if self._held[0].lines <= 0:
             found += self._release()
         return found
 
@@ -432,10 +447,20 @@ def _inner(block: Block, shape: Shape) -> bool:
 
 
 def _shape(text: str) -> tuple[Framed | None, Shape | None]:
+    return _known_shape(text) if len(text) <= _REPEATED else _read_shape(text)
+
+
+def _read_shape(text: str) -> tuple[Framed | None, Shape | None]:
+    """What a line says, and what stands around it."""
     for framed in git_frames.peel(text):
-        first = framed.text.partition("\n")[0]
+        first = framed.text
+        if "\n" in first:
+            first = first.partition("\n")[0]
         if shape := git_shapes.read(first.rstrip()):
             return framed, shape
         if framed.bare and (ref := git_shapes.ref(first)) and (ref.target == "FETCH_HEAD" or "/" in (ref.target or "")):
             return framed, Shape("refs", message=first)
     return None, None
+
+
+_known_shape = lru_cache(maxsize=512)(_read_shape)  # git repeats itself: `Fast-forward`, `To URL`, empty lines

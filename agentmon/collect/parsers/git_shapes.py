@@ -8,6 +8,7 @@ from agentmon.collect.parsers import git_messages, git_prints
 from agentmon.collect.parsers.git_prints import Shape
 
 _NAME = re.compile(git_prints.REF)
+_OWN_STARTS = frozenset({"Merg", "Fast", "Wond", "Firs", "Prep"})  # of what is not in git's catalogues
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ def read(text: str) -> Shape | None:
         return _read_commit(match)
     if message := git_messages.read(text):
         return _read_message(*message)
+    if text[:4] not in _OWN_STARTS and text[:3] != "To ":
+        return git_prints.read(text)
     if text.startswith("Merge made by "):
         return (
             Shape("merge_made") if text.endswith((" strategy.", " strategy")) or text == "Merge made by ort." else None

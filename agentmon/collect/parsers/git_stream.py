@@ -27,6 +27,7 @@ _LOG_MORE = (
     "rename ",
     "Binary files",
 )
+_NO_HUNK = (0, 0)
 _WIDEST = 1200  # characters that the lines of a box may be put together to
 
 
@@ -55,23 +56,23 @@ class StreamState:
         self.submodules = False
         self._box = ""
         self._room = 0  # that the last line of the box had left
-        self._hunk = (0, 0)
+        self._hunk = _NO_HUNK
         self._log = False
 
     @property
     def attentive(self) -> bool:
         """Whether the next line matters, whatever it says."""
-        return bool(self.block or self._box or self.doubted or self._log or self.echo.open or any(self._hunk))
+        return bool(self.block or self._box or self.doubted or self._log or self.echo.open or self._hunk != _NO_HUNK)
 
     def in_listing(self, text: str) -> bool:
         """Whether the line is content of a diff or of a log, not said by git now."""
-        if any(self._hunk):
+        if self._hunk != _NO_HUNK:
             if self._in_hunk(text):
                 return True
-            self._hunk = (0, 0)
+            self._hunk = _NO_HUNK
         if text.startswith("@@ -"):
             match = _hunk_header().match(text)
-            self._hunk = (int(match[1] or 1), int(match[2] or 1)) if match else (0, 0)
+            self._hunk = (int(match[1] or 1), int(match[2] or 1)) if match else _NO_HUNK
             return True
         if text.startswith("Author: "):
             self._log = True

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from agentmon.collect.parsers.figures import count, money
 from agentmon.collect.parsers.patterns import COUNT
+from agentmon.collect.parsers.quotes import in_backticks, is_unused
 
 NEEDLES = (
     "equests: ", "okens:", "okens =", "okens=", "okens :", "okens':", "oken Usage:", "oken usage:", "oken count:",
@@ -61,10 +62,14 @@ class Labelled:
 
 def pairs(text: str) -> Iterator[tuple[str, int | float, bool, bool]]:
     """The known labels of a line: role, value, whether it was rounded, whether the label says `total`."""
+    first = True
     for match in _PAIR.finditer(text):
         role, total = _role(match["label"])
         if role is None or match["more"] or (match["money"] and role != "cost"):
             continue
+        if first and role != "cost" and (is_unused(text, match.start("value"), match.end()) or in_backticks(text, match.start())):
+            return
+        first = False
         if role == "cost":
             amount = money(match["value"])
             if amount is not None and (match["money"] or match["unit"]):

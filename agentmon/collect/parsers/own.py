@@ -7,7 +7,7 @@ from agentmon.collect.parsers import Line, Parser
 from agentmon.collect.parsers.accounts import Accounts
 from agentmon.collect.parsers.budget import OverBudget, limited
 from agentmon.collect.parsers.figures import count, usage_of
-from agentmon.collect.parsers.patterns import Pattern
+from agentmon.collect.parsers.patterns import Pattern, fields_of
 from agentmon.events import Finding, GitActivity
 
 LINE_SECONDS = 0.1
@@ -91,7 +91,7 @@ class Own:
             if match is not None:
                 if pattern.opens is not None:
                     self._section, self._section_lines = pattern.opens, 0
-                return pattern, match.groupdict()
+                return pattern, fields_of(match)
         return None
 
 
@@ -101,10 +101,11 @@ def _git(pattern: Pattern, groups: Mapping[str, str | None]) -> GitActivity:
     numbers = {name: figure[0] for name, figure in figures.items() if figure is not None}
     return GitActivity(
         pattern.operation,
-        branch=groups.get("branch"),
-        message=groups.get("message"),
+        branch=groups.get("into") or groups.get("branch"),
+        message=groups.get("message") or groups.get("tag"),
         files_changed=numbers.get("files"),
         insertions=numbers.get("insertions"),
         deletions=numbers.get("deletions"),
         sha=groups.get("sha"),
+        repo=groups.get("repo"),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from agentmon.collect.parsers.patterns import GROUPS, Kind, Pattern
+from agentmon.collect.parsers.patterns import GROUPS, Kind, Pattern, field_of
 from agentmon.errors import AgentmonError
 from agentmon.events import OPERATIONS, Scope
 
@@ -76,7 +76,7 @@ class _Entry:
             raise self.wrong("regex", f"bad regex: {error}") from None
         allowed = GROUPS[entry["kind"]]
         for group in compiled.groupindex:
-            if group not in allowed:
+            if (field := field_of(group)) is not None and field not in allowed:
                 raise self.wrong(
                     "regex", f"unknown group {group!r} (groups of {entry['kind']}: {', '.join(sorted(allowed))})"
                 )

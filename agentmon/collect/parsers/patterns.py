@@ -11,12 +11,13 @@ from agentmon.events import Scope
 Kind = Literal["git", "tokens"]
 Matched = Callable[[str, Mapping[str, Any]], None]  # hears the name of a pattern that matched, and what it took
 
-# The fields of an event that named groups may give.
+# The fields of an event that named groups may give. A number behind the name tells alternatives apart (`branch`,
+# `branch2`); a name that begins with an underscore is no field (`_quote`, to refer back to).
 GROUPS: Mapping[str, frozenset[str]] = {
     "tokens": frozenset(
         {"input", "output", "total", "cache_read", "cache_write", "reasoning", "cost", "model", "step", "whole"}
     ),
-    "git": frozenset({"branch", "message", "files", "insertions", "deletions", "sha"}),
+    "git": frozenset({"branch", "into", "message", "files", "insertions", "deletions", "sha", "tag", "repo"}),
 }
 
 # What stands before a message in a log: time stamps, levels, names of loggers, box borders, bullets, emoji.
@@ -66,3 +67,18 @@ class Pattern:
     def compiled(self) -> re.Pattern[str]:
         """The regex, compiled when it is first needed."""
         return re.compile(self.regex)
+
+
+def field_of(group: str) -> str | None:
+    """The field that a named group gives; None for one that is only referred back to."""
+    return None if group.startswith("_") else group.rstrip("0123456789")
+
+
+def fields_of(match: re.Match[str]) -> dict[str, str | None]:
+    """What the named groups took, by field."""
+    taken: dict[str, str | None] = {}
+    for group, value in match.groupdict().items():
+        field = field_of(group)
+        if field is not None and taken.get(field) is None:
+            taken[field] = value
+    return taken

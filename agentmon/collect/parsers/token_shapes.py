@@ -15,7 +15,7 @@ _LOOKED = 400
 class Shape:
     """An object of this class (None: a plain mapping or any class) that has all of these keys.
 
-    scope: None where the same object is printed for one call and for many.
+    scope: None where the same object is printed for one call and for many; a number of requests tells then.
     """
 
     name: str | None
@@ -26,15 +26,15 @@ class Shape:
 
 
 SHAPES: Sequence[Shape] = (
-    Shape("RunUsage", frozenset(), "session", "pydantic-ai", "pydantic-ai 2.68.0"),
-    Shape("RequestUsage", frozenset({"prompt_tokens"}), "call", "autogen", "no capture: autogen-core"),
+    Shape("RunUsage", frozenset(), None, "pydantic-ai", "pydantic-ai 2.68.0"),
+    Shape("RequestUsage", frozenset({"prompt_tokens"}), None, "autogen", "autogen-core 0.7.5: a client's total, too"),
     Shape("RequestUsage", frozenset({"total_tokens"}), "call", "openai-agents", "openai-agents 0.24.0"),
     Shape("RequestUsage", frozenset(), "call", "pydantic-ai", "pydantic-ai 2.68.0"),
     Shape("UsageMetrics", frozenset(), "session", "crewai", "crewai 1.15.30"),
     Shape(
-        "Usage", frozenset({"requests", "request_tokens"}), "session", "pydantic-ai", "no capture: older pydantic-ai"
+        "Usage", frozenset({"requests", "request_tokens"}), None, "pydantic-ai", "no capture: older pydantic-ai"
     ),
-    Shape("Usage", frozenset({"requests"}), "session", "openai-agents", "openai-agents 0.24.0"),
+    Shape("Usage", frozenset({"requests"}), None, "openai-agents", "openai-agents 0.24.0"),
     Shape("RunMetrics", frozenset(), "session", "agno", "agno 3.1.10"),
     Shape("SessionMetrics", frozenset(), "session", "agno", "no capture: older agno"),
     Shape("MessageMetrics", frozenset(), "call", "agno", "agno 3.1.10"),

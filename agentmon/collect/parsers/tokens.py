@@ -1,8 +1,9 @@
 """Tokens: the usage that tools print as text: in lines of their own form, as objects, and under labels."""
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from agentmon.collect.parsers import Line, labels, stats_table, usage_objects
@@ -11,6 +12,7 @@ from agentmon.collect.parsers.figures import usage_of
 from agentmon.collect.parsers.labels import Labelled, Labels
 from agentmon.collect.parsers.literals import NotALiteral, Record, read, read_pairs
 from agentmon.collect.parsers.patterns import Matched, Pattern
+from agentmon.collect.parsers.quotes import in_backticks, is_unused
 from agentmon.collect.parsers.stats_table import StatsTable
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.token_shapes import shape_in
@@ -45,6 +47,25 @@ _MODEL_BEFORE = re.compile(
 _Span = tuple[Mapping[str, Any], int, int]  # a literal, and where it stands
 
 
+def _asked() -> Iterator[tuple[str, int]]:
+    """Each needle, and the patterns that ask for it, as bits by their place in TOKENS."""
+    for needle in dict.fromkeys(needle for pattern in TOKENS for needle in pattern.needles):
+        yield needle, sum(1 << i for i, pattern in enumerate(TOKENS) if needle in pattern.needles)
+
+
+@lru_cache(maxsize=256)
+def _candidates(asked: int, section: str | None) -> Sequence[Pattern]:
+    """The patterns that count in this section and have a needle in the line, or have none."""
+    return [
+        pattern
+        for i, pattern in enumerate(TOKENS)
+        if pattern.within in (None, section) and (not pattern.needles or asked & 1 << i)
+    ]
+
+
+_ASKED = tuple(_asked())
+
+
 class Tokens:
     """Token usage in text. `matched` hears which pattern matched, and what it took."""
 
@@ -60,11 +81,7 @@ class Tokens:
         self._accounts = Accounts()
         self._matched = matched
         self._streams: dict[Stream, _StreamState] = {}
-
-    @property
-    def attentive(self) -> bool:
-        """Whether an object, a section or a block of labels is open."""
-        return any(state.attentive for state in self._streams.values())
+        self.attentive = False  # whether an object, a section or a block of labels is open
 
     def feed(self, line: Line) -> Iterable[Finding]:
         """The usage that this line shows or completes."""
@@ -72,20 +89,26 @@ class Tokens:
         if state is None:
             state = self._streams[line.stream] = _StreamState()
         if line.truncated:
-            return
-        text = line.text
+            return ()
+        found = list(self._feed(state, line.text))
+        self.attentive = any(state.attentive for state in self._streams.values())
+        return found
+
+    def _feed(self, state: "_StreamState", text: str) -> Iterator[Finding]:
         if state.object:
             belongs = yield from self._continue(state, text)
             if belongs:
                 return
-        yield from self._stats(state.table.feed(text))
-        if state.table.open:
-            return
+        if state.table.open or " Metric " in text:
+            yield from self._stats(state.table.feed(text))
+            if state.table.open:
+                return
         if _JSON.match(text):
             yield from self._labelled(state.labels.close())
             return
         if (usages := self._pattern(state, text)) is not None:
-            yield from self._labelled(state.labels.close())
+            if state.labels.attentive:
+                yield from self._labelled(state.labels.close())
             yield from _findings(usages)
             return
         objects = list(self._objects(state, text))
@@ -111,16 +134,19 @@ class Tokens:
             state.section_lines += 1
             if state.section_lines > SECTION_LINES:
                 state.section = section = None
-        for pattern in TOKENS:
-            if pattern.within is not None and pattern.within != section:
-                continue
-            if pattern.needles and not any(needle in text for needle in pattern.needles):
-                continue
+        asked = 0
+        for needle, bits in _ASKED:
+            if needle in text:
+                asked |= bits
+        for pattern in _candidates(asked, section):
             match = pattern.compiled.search(text)
             if match is None:
                 continue
             groups = match.groupdict()
-            self._say(pattern.name, {k: v for k, v in groups.items() if v is not None})
+            if groups and _is_quoted(pattern, match, groups):
+                continue
+            if self._matched is not None:
+                self._say(pattern.name, {k: v for k, v in groups.items() if v is not None})
             if pattern.opens is not None:
                 state.section, state.section_lines = pattern.opens, 0
             usage = usage_of(pattern, groups) if groups else None
@@ -148,6 +174,8 @@ class Tokens:
             if span is not None:
                 value, start, done = span
                 any_read = True
+                if in_backticks(text, start) or is_unused(text, start, start):
+                    continue
                 yield value, text[max(0, start - 100) : start]
                 continue
             done = hit.end()
@@ -278,6 +306,14 @@ class _StreamState:
 
 def _findings(usages: Iterable[TokenUsage]) -> Iterator[Finding]:
     return (Finding(usage) for usage in usages)
+
+
+def _is_quoted(pattern: Pattern, match: re.Match[str], groups: Mapping[str, str | None]) -> bool:
+    """Whether the figures stand in a code span, or are those of nobody's and no consumption."""
+    start = min([match.start(name) for name, value in groups.items() if value is not None])
+    if in_backticks(match.string, start):
+        return True
+    return pattern.tool is None and pattern.within is None and is_unused(match.string, start, match.end())
 
 
 def _part(pattern: Pattern, usage: TokenUsage) -> str:

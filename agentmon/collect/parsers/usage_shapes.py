@@ -99,6 +99,7 @@ _DETAILS: Mapping[str, Mapping[str, str]] = {  # objects of parts within a usage
     "completiontokensdetails": _OUTPUT_PARTS, "completiontokendetails": _OUTPUT_PARTS,
     "cache": {"read": "cache_read", "write": "cache_write", "creation": "cache_write"},
 }  # fmt: skip
+_WRITTEN_BY_AGE = frozenset({"ephemeral5minputtokens", "ephemeral1hinputtokens"})  # langchain-anthropic 1.7.7
 _EXCLUDES_CACHE = frozenset(  # beside these, unless arithmetic says otherwise, the input figure is without cache
     {
         "cachereadinputtokens",
@@ -192,10 +193,15 @@ def counts(obj: Mapping[str, Any], *, named: bool = False, alone: bool = False) 
         if isinstance(parts, dict):
             names.add(name)
             kinds = _DETAILS[name]
+            by_age = 0
             for part, value in parts.items():
                 kind = kinds.get(plain(part))
                 if kind is not None and (number := whole(value)) is not None:
                     figure.setdefault(kind, number)
+                elif kind is None and plain(part) in _WRITTEN_BY_AGE:
+                    by_age += whole(value) or 0
+            if by_age and not figure.get("cache_write"):
+                figure["cache_write"] = by_age
     return _converted(figure, names, cost(obj))
 
 
