@@ -91,8 +91,11 @@ class LogLines:
         )  # fmt: skip
 
     def encode(self, block: bytes, first_seq: int, stream: str, timestamp: float, iso: str) -> tuple[bytes, int]:
-        """Entries for the lines of `block` (each ends in LF, none is too long): the bytes, and how many."""
-        # DEL, which the framer takes out of all lines, is the one control character that JSON does not escape
+        """Entries for the lines of `block`: the bytes, and how many.
+
+        Each line ends in LF, none is too long, and none holds a DEL (the framer takes it out).
+        """
+        # DEL is the one control character that JSON does not escape: it can part the lines of one string
         text = block.decode("utf-8", "replace").replace("\n", "\x7f")
         messages = orjson.dumps(text)[1:-2].split(b"\x7f")
         count = len(messages)
