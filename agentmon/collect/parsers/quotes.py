@@ -37,7 +37,8 @@ _NUMBERED = re.compile(r" {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")")
 _CHANGED = re.compile(r"[+-](?=[\w{\"'])")
 # Around figures of no known tool: they are no consumption, or none of this run's.
 _UNUSED_BEFORE = re.compile(  # in the lookahead, the first letters of all these words: a third of the time
-    r"\b(?=[abcdelpqrstuvw])(?:estimat(?:e|ed|es|ing|ion)(?! cost)|budget|remaining|quota|limits?|allowance|allowed|available|averages?|avg"
+    r"\b(?=[abcdelpqrstuvw])"
+    r"(?:estimat(?:e|ed|es|ing|ion)(?! cost)|budget|remaining|quota|limits?|allowance|allowed|available|averages?|avg"
     r"|expected|predicted|projected|sav(?:ed|es|ings?)|training|dataset|tokeniz(?:e|ed|er|ing)|would|assert|const|let|var"
     r"|return|expect|plan includes|up to|example|e\.g\.|config(?:uration)?:|settings?:)(?![\w./-])|==",
     re.IGNORECASE,
