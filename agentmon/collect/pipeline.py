@@ -95,12 +95,12 @@ class Pipeline:
         plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
-            if not block.truncated and not self._attentive(state):
+            asked = _ALL if block.truncated else self._wanting(state)
+            if not asked:
                 if end > len(data):
                     break
                 begin = data.rfind(b"\n", done, end) + 1 or done
             done = data.find(b"\n", begin) + 1
-            asked = _ALL if block.truncated else 0
             while end < done:
                 asked |= asker
                 end, asker = next(hits, never)
@@ -136,13 +136,17 @@ class Pipeline:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
         return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
-    def _attentive(self, state: "_StreamState") -> bool:
-        return (
-            state.levels.attentive
-            or state.masker.inside_key
-            or self._agents.attentive
-            or any(p.attentive for _, p in self._parsers)
-        )
+    def _wanting(self, state: "_StreamState") -> int:
+        """The bits of those who want the next line whatever it holds."""
+        bits = 0
+        for bit, parser in self._parsers:
+            if parser.attentive:
+                bits |= bit
+        if self._agents.attentive:
+            bits |= _AGENTS
+        if state.levels.attentive:
+            bits |= _LEVELS
+        return bits | _SECRETS if state.masker.inside_key else bits
 
     def _plain(
         self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
@@ -166,14 +170,14 @@ class Pipeline:
             yield Plain(stream, data[done:] if done else data, time, agent)
 
     def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
-        """What a line gives to those who asked for it or are attentive; None where it is plain after all."""
+        """What a line gives to those who asked for it; None where it is plain after all."""
         before = agent = self._agents.current(stream)
-        if asked & _AGENTS or self._agents.attentive:
+        if asked & _AGENTS:
             agent = self._agents.feed(line)
         findings = [
             finding if agent is None or finding.agent is not None else replace(finding, agent=agent)
             for bit, parser in tuple(self._parsers)
-            if asked & bit or parser.attentive
+            if asked & bit
             for finding in self._guarded(bit, parser.feed, line)
         ]
         if not self._logs or state.framer.full_screen:
@@ -182,7 +186,7 @@ class Pipeline:
             state.secrets = True
         as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
         entries = [as_it_is]
-        if asked & _LEVELS or state.levels.attentive:
+        if asked & _LEVELS:
             entries = [*state.levels.feed(line)]
         watched = state.secrets or state.masker.inside_key
         here = agent == before == self._agents.current(stream)

@@ -20,11 +20,7 @@ class Agents:
     def __init__(self) -> None:
         self._acting: dict[Stream, str | None] = {}
         self._seen: set[str] = set()
-
-    @property
-    def attentive(self) -> bool:
-        """Whether any line may name an agent from now on."""
-        return any(not self._seen.isdisjoint(mark.after) for mark in _COMMON)
+        self.attentive = False  # whether any line may name an agent from now on
 
     def feed(self, line: Line) -> str | None:
         """The agent that this line belongs to; None is the run's own."""
@@ -39,7 +35,9 @@ class Agents:
             match = mark.compiled.search(text)
             if match is None:
                 continue
-            self._seen.add(mark.name)
+            if mark.name not in self._seen:
+                self._seen.add(mark.name)
+                self.attentive = any(not self._seen.isdisjoint(common.after) for common in _COMMON)
             agent = match["agent"].strip() if mark.names else None
             if not mark.this_line:
                 self._acting[line.stream] = agent

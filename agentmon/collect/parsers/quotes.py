@@ -15,6 +15,7 @@ from agentmon.events import Finding, Stream
 _HELD_LINES = 300
 _HELD_CHARS = 64 * 1024
 _SHOWN_LINES = 2000
+_RECORDS = ("{", "[", '"', "}", "]")  # what begins in this way is no quote, and mostly a record
 _EDGES = " \t│┃║|"
 
 _FENCE = re.compile(r"(`{3,9})([^`]{0,80})$")
@@ -44,7 +45,8 @@ _UNUSED_BEFORE = re.compile(
 )
 _UNUSED_AFTER = re.compile(
     r"[\s)\].]{0,4}(?:would|will|max(?:imum)?|limits?|remaining|left|available|budget|allowed|saved|per)\b"
-    r"| (?:tokens? )?(?:in|is|as|are|was|were|from|of) (?:the|an?|this|that|these|those|each|every|our|your)\b", re.IGNORECASE
+    r"| (?:tokens? )?(?:in|is|as|are|was|were|from|of) (?:the|an?|this|that|these|those|each|every|our|your)\b",
+    re.IGNORECASE,
 )
 
 
@@ -71,6 +73,7 @@ class Unquoted:
     def __init__(self, behind: Parser) -> None:
         self._behind = behind
         self._streams: dict[Stream, _Quotes] = {}
+        self._open = False
         self.needles = tuple(dict.fromkeys((*behind.needles, *NEEDLES)))
 
     @property
@@ -81,15 +84,19 @@ class Unquoted:
     @property
     def attentive(self) -> bool:
         """Whether a quote is open, or the parser behind wants every line."""
-        return self._behind.attentive or any(quotes.open for quotes in self._streams.values())
+        return self._open or self._behind.attentive
 
     def feed(self, line: Line) -> Iterable[Finding]:
         """What the parser behind finds, in this line or in those that turned out to be no quote."""
         quotes = self._streams.get(line.stream)
         if quotes is None:
             quotes = self._streams[line.stream] = _Quotes()
+        if not quotes.open and line.text[:1] in _RECORDS:
+            yield from self._behind.feed(line)
+            return
         for shown in quotes.feed(line):
             yield from self._behind.feed(shown)
+        self._open = any(quotes.open for quotes in self._streams.values())
 
     def close(self) -> Iterable[Finding]:
         """What was held back, and what the parser behind still holds."""

@@ -115,8 +115,12 @@ class Tokens:
         for pattern in TOKENS:
             if pattern.within is not None and pattern.within != section:
                 continue
-            if pattern.needles and not any(needle in text for needle in pattern.needles):
-                continue
+            for needle in pattern.needles:
+                if needle in text:
+                    break
+            else:
+                if pattern.needles:
+                    continue
             match = pattern.compiled.search(text)
             if match is None:
                 continue
