@@ -95,12 +95,12 @@ class Pipeline:
         plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
-            if not block.truncated and not self._attentive(state):
+            asked = _ALL if block.truncated else self._wanting(state)
+            if not asked:
                 if hit == len(data):
                     break
                 begin = data.rfind(b"\n", done, hit) + 1 or done
             done = data.find(b"\n", begin) + 1
-            asked = _ALL if block.truncated else 0
             while hit < done:
                 asked |= asker
                 hit, asker = next(hits, never)
@@ -137,13 +137,17 @@ class Pipeline:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
         return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
-    def _attentive(self, state: "_StreamState") -> bool:
-        if state.levels.attentive or state.masker.inside_key or self._agents.attentive:
-            return True
-        for _, parser in self._parsers:  # noqa: SIM110 - a generator for every line that is looked at
+    def _wanting(self, state: "_StreamState") -> int:
+        """The bits of those who want the next line whatever it holds."""
+        bits = 0
+        for bit, parser in self._parsers:
             if parser.attentive:
-                return True
-        return False
+                bits |= bit
+        if self._agents.attentive:
+            bits |= _AGENTS
+        if state.levels.attentive:
+            bits |= _LEVELS
+        return bits | _SECRETS if state.masker.inside_key else bits
 
     def _plain(
         self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
@@ -167,13 +171,13 @@ class Pipeline:
             yield Plain(stream, data[done:] if done else data, time, agent)
 
     def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
-        """What a line gives to those who asked for it or are attentive; None where it is plain after all."""
+        """What a line gives to those who asked for it; None where it is plain after all."""
         before = agent = self._agents.current(stream)
-        if asked & _AGENTS or self._agents.attentive:
+        if asked & _AGENTS:
             agent = self._agents.feed(line)
         findings: list[Finding] = []
         for bit, parser in self._parsers:
-            if asked & bit or parser.attentive:
+            if asked & bit:
                 findings += self._guarded(bit, parser.feed, line)
         if agent is not None:
             findings = [f if f.agent is not None else replace(f, agent=agent) for f in findings]
@@ -181,7 +185,7 @@ class Pipeline:
             return findings or None
         if asked & _SECRETS:
             state.secrets = True
-        levelled = asked & _LEVELS or state.levels.attentive
+        levelled = asked & _LEVELS
         watched = state.secrets or state.masker.inside_key
         plain = not findings and not watched and not line.truncated and agent == before == self._agents.current(stream)
         if plain and not levelled:
