@@ -34,7 +34,9 @@ def summary(state: RunTelemetry) -> Iterator[str]:
     if state.git_operations:
         counts = (f"{n} {name.replace('_', ' ')}" for name, n in state.git_operations.items())
         yield f"git      {', '.join(counts)}"
-    problems = [f"{n} {level}{'s' if n > 1 else ''}" for level in ("error", "warning") if (n := state.log_levels.get(level))]
+    problems = [
+        f"{n} {level}{'s' if n > 1 else ''}" for level in ("error", "warning") if (n := state.log_levels.get(level))
+    ]
     if problems:
         yield f"log      {', '.join(problems)}"
     for gap in state.gaps:
