@@ -198,6 +198,7 @@ class Fold:
         for line in lines:
             level = self._entry(line)
             if level is None:
+                last = b""
                 self._take_others(line)
             else:
                 last = line
