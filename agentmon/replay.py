@@ -8,6 +8,7 @@
 prefix: `say("run.ndjson:17: not an event: ...")`. No fault of a file ends the reading. `path` may be `-` for stdin.
 """
 
+import contextlib
 import re
 import sys
 from collections import deque
@@ -45,10 +46,13 @@ def read(path: str, say: Say) -> Iterator[Event]:
     yield from decoder.close(lines.rest)
 
 
-def fold_file(path: str, say: Say, watch: Callable[[Event], None] | None = None) -> RunTelemetry:
-    """The state after all events of a file. watch: is given each event that is no log entry."""
+def fold_file(
+    path: str, say: Say, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None
+) -> RunTelemetry:  # fmt: skip
+    """The state after all events of a file. watch: is given each event that is no log entry, and errors among these,
+    once they are in the state. state: to fold into, for watchers who look at it."""
     decoder = Decoder(path, say)
-    folder = Fold(decoder, watch)
+    folder = Fold(decoder, watch, state)
     lines = Lines()
     for data in _blocks(path):
         folder.take(lines.feed(data))
@@ -178,10 +182,12 @@ class Fold:
     """One run's state from its lines. A log entry is told by its bytes and counted; the last of each agent are kept
     as they are, and decoded when somebody looks."""
 
-    def __init__(self, decoder: Decoder, watch: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self, decoder: Decoder, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None
+    ) -> None:  # fmt: skip
         self._decoder = decoder
         self._watch = watch
-        self._state = RunTelemetry()
+        self._state = RunTelemetry() if state is None else state
         self._raw: dict[str, deque[tuple[int, bytes]]] = {}  # by agent: numbers and lines
         self._head, self._who, self._agent, self._team = b"\n", b"", "", ""  # of the log entry before
 
@@ -219,7 +225,7 @@ class Fold:
         if isinstance(event.payload, ActivityLog):
             self._decode(event.agent_id)
         apply(self._state, event)
-        if self._watch is not None and not isinstance(event.payload, ActivityLog):
+        if self._watch is not None and (not isinstance(event.payload, ActivityLog) or event.payload.level == "error"):
             self._watch(event)
 
     def _entry(self, line: bytes) -> str | None:
@@ -253,6 +259,9 @@ class Fold:
         if kept is None:
             kept = self._raw[self._agent] = deque(maxlen=LOGS_KEPT)
         kept.append((self._decoder.number + 1, line))
+        if level == "error" and self._watch is not None:
+            with contextlib.suppress(ndjson.NotAnEvent):
+                self._watch(checked.decode(line))
         return level
 
     def _decode(self, agent_id: str) -> None:

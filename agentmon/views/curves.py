@@ -100,10 +100,12 @@ class Curves:
             self._calls += 1
             self._pending = True
 
-    def close(self, usage: Ledger) -> None:
-        """All events were taken: the last point has the fold's totals."""
+    def close(self, usage: Ledger, last: float | None) -> None:
+        """All events were taken, the last of them at `last`: the last point has the fold's totals."""
         if self._pending:
             self._look(usage)
+        if last is not None and self.end is not None:
+            self.end = max(self.end, last)
 
     def at(self, time: float) -> float:
         """Where a time lies, from 0 to 1."""

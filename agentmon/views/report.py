@@ -1,12 +1,13 @@
 """Report: what one run adds up to, for any rendering: the state of the fold and what a page needs beside it."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from agentmon.events import ActivityLog, Alert, Event, GitActivity
-from agentmon.telemetry import RunTelemetry, apply
+from agentmon.replay import fold_file
+from agentmon.telemetry import RunTelemetry
 from agentmon.usage import Sums
 from agentmon.views.curves import Curves
 from agentmon.views.wording import duration, mebibytes
@@ -51,7 +52,7 @@ class SourceRow:
 
 @dataclass(slots=True)
 class Report:
-    """One run. alive: somebody still writes its log; troubles: what could not be read."""
+    """One run; `state` is the fold. alive: somebody still writes its log; troubles: what could not be read."""
 
     state: RunTelemetry = field(default_factory=RunTelemetry)
     curves: Curves = field(default_factory=Curves)
@@ -61,11 +62,6 @@ class Report:
     alive: bool = False
     troubles: list[str] = field(default_factory=list)
     _git_exact: bool = False
-
-    def take(self, event: Event) -> None:
-        """Fold one event."""
-        apply(self.state, event)
-        self.watch(event)
 
     def watch(self, event: Event) -> None:
         """What a page needs beside the fold's state; the fold has the event already."""
@@ -197,12 +193,16 @@ class Report:
             yield "Errors", f"{errors:,}"
 
 
-def build(events: Iterable[Event]) -> Report:
-    """The report of all of `events`."""
+def build(path: str, say: Callable[[str], None]) -> Report:
+    """The report of a run log (`-`: stdin). say: is told what could not be read, as in agentmon.replay."""
     report = Report()
-    for event in events:
-        report.take(event)
-    report.curves.close(report.state.usage)
+
+    def told(trouble: str) -> None:
+        report.troubles.append(trouble)
+        say(trouble)
+
+    fold_file(path, told, report.watch, report.state)
+    report.curves.close(report.state.usage, report.state.last_updated)
     return report
 
 

@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -57,8 +56,8 @@ def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]
     if report.errors or levels.get("warning"):
         yield _heading("Log", counted({name: levels[name] for name in ("error", "warning", "info") if name in levels}))
         for at, agent, message in rows.errors(report):
-            line = Text(f"{at:>8}  ", "dim", no_wrap=True, overflow="ellipsis")
-            line.append(f"{printable(agent)}  ").append(printable(message, 2 * width), "red")
+            line = Text(f"{at:>8}  ", "dim").append(f"{printable(agent)}  ", "not dim")
+            line.append(printable(rows.essence(message)), "not dim red").truncate(width, overflow="ellipsis")
             yield line
     if report.alerts:
         yield _heading("Alerts")
@@ -168,7 +167,7 @@ def _table(
     made: Sequence[Sequence[str]], head: Sequence[str], right: Iterable[str], flexible: Iterable[str]
 ) -> Table:  # fmt: skip
     """Columns that are not flexible keep their width; those without a cell are left out."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 1))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     used = [number for number, name in enumerate(head) if name in flexible or any(row[number] for row in made)]
     for number in used:
         name = head[number]

@@ -1,12 +1,12 @@
 """Rows: the tables of a report in words, for every rendering alike. A cell is text that may be foreign: not escaped."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 
 from agentmon.events import Alert, GitActivity
 from agentmon.views.report import Moment, Report, SourceRow
 from agentmon.views.wording import UNKNOWN, clock, count, mebibytes, money, offset, percent
 
-USAGE_HEAD = ("agent", "model", "input", "cached", "output", "cost", "source")
+USAGE_HEAD = ("agent", "model", "input", "cached", "output", "cost", "cost by", "source")
 USAGE_RIGHT = frozenset({"input", "cached", "output", "cost"})
 SOURCE_HEAD = ("source", "input", "output", "cost", "in the sums", "off the exact figures")
 GIT_HEAD = ("at", "operation", "branch", "message", "files", "lines")
@@ -23,16 +23,16 @@ def usage(report: Report) -> Iterator[Row]:
     for row in rows:
         sums = row.sums
         estimated = " (estimated)" if sums.estimated else ""
-        cost = money(sums.cost_usd) + (" by price list" if row.costs == ("prices",) else "")
         yield (
             row.agent, row.model or UNKNOWN, count(sums.input_tokens), count(sums.cache_read_tokens),
-            count(sums.output_tokens), cost, ", ".join(row.sources) + estimated,
+            count(sums.output_tokens), money(sums.cost_usd), ", ".join(row.costs),
+            ", ".join(row.sources) + estimated,
         )  # fmt: skip
     if len(rows) > 1:
         sums = report.state.usage.totals()
         yield (
             "all", "", count(sums.input_tokens), count(sums.cache_read_tokens), count(sums.output_tokens),
-            money(sums.cost_usd), "",
+            money(sums.cost_usd), "", "",
         )  # fmt: skip
 
 
@@ -62,6 +62,12 @@ def errors(report: Report) -> Iterator[Row]:
     start = report.curves.start or 0.0
     for moment in report.errors:
         yield offset(moment.time - start), moment.agent, moment.what.message
+
+
+def essence(message: str) -> str:
+    """The line of a message that says most: of a Python traceback the last."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    return (lines[-1] if lines[0].startswith("Traceback (") else lines[0]) if lines else ""
 
 
 def alerts(report: Report) -> Iterator[Row]:
@@ -99,12 +105,6 @@ def cpu(report: Report) -> str:
 def memory(report: Report) -> str:
     """Memory in words."""
     return f"mean {mebibytes(report.curves.memory.mean)}, peak {mebibytes(report.state.peak_memory_mb)}"
-
-
-def cells(row: Iterable[str], head: Sequence[str], right: Iterable[str] = ()) -> Iterator[tuple[str, str, bool]]:
-    """Each cell with its heading, and whether it is a figure."""
-    for name, cell in zip(head, row, strict=True):
-        yield name, cell, name in right
 
 
 def _act(act: GitActivity) -> Row:

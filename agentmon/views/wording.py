@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from agentmon.usage import Sums
 
 UNKNOWN = "–"
+_STEERING = ("Cc", "Cf", "Cs", "Co")
+_JOINERS = "\u200c\u200d"  # parts of words and of emoji
 
 
 def printable(text: object, limit: int | None = None) -> str:
@@ -15,11 +17,15 @@ def printable(text: object, limit: int | None = None) -> str:
     line = " ".join(str(text).split())
     if limit is not None and len(line) > limit:
         line = line[: limit - 1] + "…"
+    return visible(line)
+
+
+def visible(line: str) -> str:
+    """Foreign text as it is, but for what steers a terminal or turns the reading direction."""
+    line = line.expandtabs(4)
     if line.isascii() and line.isprintable():
         return line
-    return "".join(
-        "\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") and c != "\u200d" else c for c in line
-    )
+    return "".join("\ufffd" if c not in _JOINERS and unicodedata.category(c) in _STEERING else c for c in line)
 
 
 def duration(seconds: float | None) -> str:
