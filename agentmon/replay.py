@@ -24,6 +24,7 @@ from agentmon.follow import BLOCK, Follower, Lines
 from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, count_entry
 
 Say = Callable[[str], None]
+Progress = Callable[[int], None]
 
 _NAMED = 10  # faults that are named one by one; a file of garbage is not to fill the terminal
 _PLAIN = b'{"v":%d,' % VERSION
@@ -36,25 +37,26 @@ _END = re.compile(rb',"timestamp":(\d+(?:\.\d+)?)\}\s*\Z')
 _ISO = len("2026-01-01T00:00:00.000000Z")
 
 
-def read(path: str, say: Say) -> Iterator[Event]:
-    """All events of a file, in its order."""
+def read(path: str, say: Say, progress: Progress | None = None) -> Iterator[Event]:
+    """All events of a file, in its order. progress: is told how many more bytes were read."""
     decoder = Decoder(path, say)
     lines = Lines()
-    for data in _blocks(path):
+    for data in _blocks(path, progress):
         for line in lines.feed(data):
             yield from decoder.events(line)
     yield from decoder.close(lines.rest)
 
 
 def fold_file(
-    path: str, say: Say, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None
+    path: str, say: Say, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None,
+    progress: Progress | None = None,
 ) -> RunTelemetry:  # fmt: skip
     """The state after all events of a file. watch: is given each event that is no log entry, and errors among these,
     once they are in the state. state: to fold into, for watchers who look at it."""
     decoder = Decoder(path, say)
     folder = Fold(decoder, watch, state)
     lines = Lines()
-    for data in _blocks(path):
+    for data in _blocks(path, progress):
         folder.take(lines.feed(data))
     folder.end(lines.rest)
     return folder.state
@@ -277,11 +279,13 @@ class Fold:
             agent.last_updated = max(agent.last_updated or 0.0, event.timestamp)
 
 
-def _blocks(path: str) -> Iterator[bytes]:
+def _blocks(path: str, progress: Progress | None) -> Iterator[bytes]:
     """The bytes of a file. Raises AgentmonError."""
     try:
         with open(sys.stdin.fileno() if path == "-" else path, "rb", buffering=0, closefd=path != "-") as source:
             while data := source.read(BLOCK):
+                if progress is not None:
+                    progress(len(data))
                 yield data
     except OSError as error:
         raise AgentmonError(f"{path}: {error.strerror}") from None
