@@ -114,6 +114,8 @@ def memory(mib: float | None) -> str:
     """MiB or GiB."""
     if mib is None:
         return "-"
+    if mib < 9.95:
+        return f"{mib:.1f}M"
     return f"{mib:.0f}M" if mib < 1000 else f"{mib / 1024:.1f}G"
 
 
