@@ -7,7 +7,7 @@ import click
 from agentmon import __version__
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
-COMMANDS = ("run", "attach", "parse", "report", "export", "schema", "doctor")
+COMMANDS = ("run", "attach", "parse", "top", "tail", "report", "export", "schema", "doctor")
 
 
 class LazyGroup(click.Group):

@@ -4,6 +4,8 @@
     for event in read(path, say): ...        # every event, decoded
     for events in follow(path, say): ...     # what is there, then what comes; an empty list where nothing came: sleep
 
+`records` and `follow_records` give each event with its line, for those who pass on what was recorded.
+
 `say` takes one line of text that a person should know (a corrupt line by its number, a newer version), without any
 prefix: `say("run.ndjson:17: not an event: ...")`. No fault of a file ends the reading. `path` may be `-` for stdin.
 """
@@ -25,6 +27,7 @@ from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, count_entry
 
 Say = Callable[[str], None]
 Progress = Callable[[int], None]
+Record = tuple[Event, bytes]
 
 _NAMED = 10  # faults that are named one by one; a file of garbage is not to fill the terminal
 _PLAIN = b'{"v":%d,' % VERSION
@@ -39,12 +42,17 @@ _ISO = len("2026-01-01T00:00:00.000000Z")
 
 def read(path: str, say: Say, progress: Progress | None = None) -> Iterator[Event]:
     """All events of a file, in its order. progress: is told how many more bytes were read."""
+    return (event for event, _ in records(path, say, progress))
+
+
+def records(path: str, say: Say, progress: Progress | None = None) -> Iterator[Record]:
+    """All events of a file with their lines."""
     decoder = Decoder(path, say)
     lines = Lines()
     for data in _blocks(path, progress):
         for line in lines.feed(data):
-            yield from decoder.events(line)
-    yield from decoder.close(lines.rest)
+            yield from _with_line(line, decoder.events(line))
+    yield from _with_line(lines.rest, decoder.close(lines.rest))
 
 
 def fold_file(
@@ -67,17 +75,30 @@ def follow(path: str, say: Say) -> Iterator[list[Event]]:
 
     Goes on across rotation, removal and truncation of the file.
     """
+    return ([event for event, _ in found] for found in follow_records(path, say))
+
+
+def follow_records(path: str, say: Say) -> Iterator[list[Record]]:
+    """`follow`, each event with its line."""
     follower = Follower(path)
     decoder = Decoder(path, say)
     try:
         while True:
-            events = [event for line in follower.poll() for event in decoder.events(line)]
-            yield events
-            if not events and follower.over(decoder.closed):
+            found = [r for line in follower.poll() for r in _with_line(line, decoder.events(line))]
+            yield found
+            if not found and follower.over(decoder.closed):
                 break
-        yield [*decoder.close(follower.rest)]
+        yield [*_with_line(follower.rest, decoder.close(follower.rest))]
+        if not decoder.closed:
+            say(f"{decoder.name}: no closing event, and nobody writes it any more: the run was lost")
     finally:
         follower.close()
+
+
+def _with_line(line: bytes, events: Iterable[Event]) -> Iterator[Record]:
+    """Events of one line; those of a batch get a line each."""
+    found = [*events]
+    return ((event, line if len(found) == 1 else ndjson.encode(event).rstrip()) for event in found)
 
 
 class Decoder:

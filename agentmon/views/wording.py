@@ -2,30 +2,23 @@
 
 import math
 import time
-import unicodedata
 from collections.abc import Mapping
 
 from agentmon.usage import Sums
+from agentmon.views.text import clean
 
 UNKNOWN = "–"
-_STEERING = ("Cc", "Cf", "Cs", "Co")
-_JOINERS = "\u200c\u200d"  # parts of words and of emoji
 
 
 def printable(text: object, limit: int | None = None) -> str:
-    """Foreign text in one line: what steers a terminal or turns the reading direction is shown as U+FFFD."""
-    line = " ".join(str(text).split())
-    if limit is not None and len(line) > limit:
-        line = line[: limit - 1] + "…"
-    return visible(line)
+    """Foreign text in one line, without what steers a terminal or turns the reading direction."""
+    line = " ".join(clean(str(text)).split())
+    return line[: limit - 1] + "…" if limit is not None and len(line) > limit else line
 
 
 def visible(line: str) -> str:
-    """Foreign text as it is, but for what steers a terminal or turns the reading direction."""
-    line = line.expandtabs(4)
-    if line.isascii() and line.isprintable():
-        return line
-    return "".join("\ufffd" if c not in _JOINERS and unicodedata.category(c) in _STEERING else c for c in line)
+    """The same, with its blanks."""
+    return clean(line.expandtabs(4))
 
 
 def duration(seconds: float | None) -> str:
