@@ -99,7 +99,7 @@ def _joined(group: list[Mark]) -> Mark:
 
 
 def _paths(line: Line, times: Sequence[float], top: float) -> Iterator[str]:
-    """Area and curve. Unknown values are gaps between points that are next to each other only if they are far."""
+    """Area and curve, from one known value to the next."""
     known = [(at, n) for n, at in enumerate(times) if line.values[n] is not None]
     if not known:
         return

@@ -26,7 +26,7 @@ def html(report: Report) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
+        "img-src data:; base-uri 'none'; form-action 'none'"
     )
     title = f"{report.state.agent_id or 'no events'} · {report.state.run_id or ''}"
     return f"""<!DOCTYPE html>
@@ -119,7 +119,7 @@ def _charts(report: Report) -> Iterator[Chart]:
     if curves.cpu.count:
         mean, peak = [p.cpu.mean for p in curves.points], [p.cpu.peak for p in curves.points]
         lines = [Line("cpu", peak, lined=False), Line("cpu", mean, filled=False)]
-        yield Chart("cpu", "CPU", escape(rows.cpu(report)), lines, percent)
+        yield Chart("cpu", "CPU", f"{escape(rows.cpu(report))} (line: mean, shade: peak)", lines, percent)
     if curves.memory.count:
         line = Line("memory", [p.memory.peak for p in curves.points])
         yield Chart("memory", "Memory", escape(rows.memory(report)), [line], mebibytes, _MEMORY_TOPS)

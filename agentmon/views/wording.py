@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping
 
-from agentmon.usage import Sums
 from agentmon.views.text import clean
 
 UNKNOWN = "–"
@@ -92,18 +91,3 @@ def offset(seconds: float) -> str:
 def counted(counts: Mapping[str, int]) -> str:
     """2 commits, 1 branch create."""
     return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items())
-
-
-def tokens(sums: Sums) -> str:
-    """Sums in words."""
-    parts = []
-    for value, name in ((sums.input_tokens, "input"), (sums.output_tokens, "output")):
-        if value is not None:
-            parts.append(f"{value:,} {name}")
-    if not parts and sums.total_tokens is not None:
-        parts.append(f"{sums.total_tokens:,} in all")
-    if sums.cache_read_tokens:
-        parts.append(f"{sums.cache_read_tokens:,} of it cached")
-    if sums.cost_usd is not None:
-        parts.append(money(sums.cost_usd))
-    return ", ".join(parts)
