@@ -1,6 +1,5 @@
 """Curves: CPU, memory, tokens and cost over time, in a bounded number of points however long the run is."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ from agentmon.usage import Ledger
 
 POINTS = 240
 _FIRST_STEP_S = 0.125
+_NO_TIME = 1e11  # Unix seconds of the year 5138: no clock says that
 # The fold's totals cost one look at every call: at a hundred thousand calls not after each of them.
 _LOOKS_FREE, _LOOKS_PER_CALL = 200_000, 20
 
@@ -83,7 +83,7 @@ class Curves:
     def take(self, event: Event, usage: Ledger) -> None:
         """Fold one event; `usage` has taken it already."""
         payload, time = event.payload, event.timestamp
-        if not isinstance(time, int | float) or not math.isfinite(time):
+        if not abs(time) < _NO_TIME:
             return
         point = self._at(float(time))
         if point is not self._place:
@@ -104,7 +104,7 @@ class Curves:
         """All events were taken, the last of them at `last`: the last point has the fold's totals."""
         if self._pending:
             self._look(usage)
-        if last is not None and self.end is not None:
+        if last is not None and self.end is not None and abs(last) < _NO_TIME:
             self.end = max(self.end, last)
 
     def at(self, time: float) -> float:

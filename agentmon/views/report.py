@@ -10,7 +10,7 @@ from agentmon.replay import fold_file
 from agentmon.telemetry import RunTelemetry
 from agentmon.usage import Sums
 from agentmon.views.curves import Curves
-from agentmon.views.wording import duration, mebibytes
+from agentmon.views.wording import duration, mebibytes, offset
 
 GIT_KEPT = 200
 ERRORS_KEPT = 10
@@ -142,6 +142,10 @@ class Report:
         if self.state.end is not None:
             return self.state.end.state
         return "running" if self.alive else "lost"
+
+    def since_start(self, time: float) -> str:
+        """When something was, counted from the first event."""
+        return offset(time - (self.curves.start or 0.0), self.curves.span)
 
     def fate(self) -> str:
         """How it ended, in words."""

@@ -68,7 +68,7 @@ def _body(report: Report) -> Iterator[str]:
         span = report.curves.span
         yield '<h2>Over time</h2>\n<div class="charts">\n'
         for chart in charts:
-            yield figure(chart, times, marks, lambda at: offset(at * span))
+            yield figure(chart, times, marks, lambda at: offset(at * span, span))
         yield "</div>\n"
         if marks:
             signs = " &ensp; ".join(f"{sign} {name}" for sign, name in _LEGEND)

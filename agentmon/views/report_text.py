@@ -30,8 +30,11 @@ def show(report: Report, console: Console) -> None:
         for where, what in report.missing():
             console.print(Text(f"{where}: {printable(what)}"))
         return
-    for part in parts(report, console.width, _is_unicode(console)):
-        console.print(part)
+    with console.capture() as text:
+        for part in parts(report, console.width, _is_unicode(console)):
+            console.print(part)
+    for line in text.get().splitlines():
+        console.file.write(f"{line if console.is_terminal else line.rstrip()}\n")
 
 
 def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]:
@@ -152,7 +155,7 @@ def _times(report: Report, width: int, unicode: bool) -> Text:
     """What is below the last axis: from when to when, and what the marks are."""
     marks = _MARKS if unicode else _ASCII_MARKS
     key = "  ".join(f"{mark} {name or 'other'}" for name, mark in marks.items()) if report.git else ""
-    span = offset(report.curves.span)
+    span = offset(report.curves.span, report.curves.span)
     return Text(
         " " * (_LABEL + 1) + "0" + f"{key:^{max(0, width - _LABEL - 3 - len(span))}}" + span, "dim", no_wrap=True
     )

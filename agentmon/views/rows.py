@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agentmon.events import Alert, GitActivity
 from agentmon.views.report import Moment, Report, SourceRow
-from agentmon.views.wording import UNKNOWN, clock, count, mebibytes, money, offset, percent
+from agentmon.views.wording import UNKNOWN, clock, count, mebibytes, money, percent
 
 USAGE_HEAD = ("agent", "model", "input", "cached", "output", "cost", "cost by", "source")
 USAGE_RIGHT = frozenset({"input", "cached", "output", "cost"})
@@ -51,17 +51,14 @@ def sources(report: Report) -> Iterator[Row]:
 
 def git(report: Report) -> Iterator[Row]:
     """The timeline, oldest first."""
-    start = report.curves.start or 0.0
     for moment in report.git:
-        act = moment.what
-        yield offset(moment.time - start), *_act(act)
+        yield report.since_start(moment.time), *_act(moment.what)
 
 
 def errors(report: Report) -> Iterator[Row]:
     """The last error entries."""
-    start = report.curves.start or 0.0
     for moment in report.errors:
-        yield offset(moment.time - start), moment.agent, moment.what.message
+        yield report.since_start(moment.time), moment.agent, moment.what.message
 
 
 def essence(message: str) -> str:
@@ -72,9 +69,8 @@ def essence(message: str) -> str:
 
 def alerts(report: Report) -> Iterator[Row]:
     """Limits that were reached."""
-    start = report.curves.start or 0.0
     for moment in report.alerts:
-        yield offset(moment.time - start), *_alert(moment)
+        yield report.since_start(moment.time), *_alert(moment)
 
 
 def about(report: Report) -> Iterator[tuple[str, str]]:

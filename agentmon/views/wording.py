@@ -79,10 +79,12 @@ def clock(at: float | None, *, date: bool = False) -> str:
         return UNKNOWN
 
 
-def offset(seconds: float) -> str:
-    """+0:02, +1:02:03 since the start."""
+def offset(seconds: float, span: float) -> str:
+    """+0:42, +1:02:03 since the start of a run of `span` seconds; +4.2 s in one of less than a minute."""
     if not math.isfinite(seconds):
         return UNKNOWN
+    if span < 60:
+        return f"+{max(0.0, seconds):.1f} s"
     minutes, rest = divmod(int(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"+{hours}:{minutes:02d}:{rest:02d}" if hours else f"+{minutes}:{rest:02d}"

@@ -41,7 +41,9 @@ class Page:
 
     def open(self, path: Path, width: int = 1280, height: int = 900, **media: str) -> None:
         """Load a file and wait for it. media: features by name (underscores for hyphens), or media="print"."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         kind = media.pop("media", "")
         features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
         self.call("Emulation.setEmulatedMedia", media=kind, features=features)

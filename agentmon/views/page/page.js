@@ -21,6 +21,7 @@
   }
 
   function offset(share) {
+    if (points.span < 60) return `+${(share * points.span).toFixed(1)} s`;
     const seconds = Math.floor(share * points.span);
     const two = (n) => String(n).padStart(2, "0");
     const hours = Math.floor(seconds / 3600);
