@@ -16,6 +16,7 @@ from agentmon.telemetry import RunTelemetry, apply
 from agentmon.views.tables import COLUMNS, EVENT_TABLES, Row, run_row
 
 FORMATS = ("csv", "jsonl")
+_AS_IT_IS = frozenset({str, int, float, type(None)})  # how the csv module writes them is how they are meant
 
 
 class Writer(Protocol):
@@ -34,7 +35,7 @@ class CsvWriter:
 
     def write(self, row: Row) -> None:
         """Write one row."""
-        self._writer.writerow([_cell(value) for value in row])
+        self._writer.writerow([value if type(value) in _AS_IT_IS else _cell(value) for value in row])
 
 
 class JsonWriter:
@@ -81,18 +82,21 @@ def _log(
 ) -> None:  # fmt: skip
     """All rows of one log. Log entries are decoded only where their table is wanted."""
 
+    wanted = {table.payload: (name, table) for name, table in EVENT_TABLES.items() if name in writers}
+
     def watch(event: Event) -> None:
-        for name, table in EVENT_TABLES.items():
-            if name in writers:
-                for row in table.rows(event):
-                    writers[name].write(row)
-                    counts[name] += 1
+        found = wanted.get(type(event.payload))
+        if found is not None:
+            name, table = found
+            writers[name].write(table.row(event))
+            counts[name] += 1
 
     if "logs" in writers:
         state = RunTelemetry()
         for event in replay.read(path, say, progress):
             watch(event)
-            apply(state, event)
+            if "runs" in writers:
+                apply(state, event)
     else:
         state = replay.fold_file(path, say, watch, progress=progress)
     if "runs" in writers:
@@ -105,7 +109,7 @@ def _log(
 @contextlib.contextmanager
 def _opened(path: Path, kind: str, table: str) -> Iterator[Writer]:
     """A table's file, as private as a run log is; it has its name once it is whole."""
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         if kind == "csv":

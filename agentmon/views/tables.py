@@ -1,7 +1,8 @@
 """Tables: run logs as rows with stable columns, for spreadsheets and databases."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from agentmon.events import ActivityLog, Event, GitActivity, Payload, ProcessMetrics, TokenUsage
@@ -33,28 +34,26 @@ class EventTable:
 
     columns: tuple[str, ...]
     payload: type[Payload]
-    row: Callable[[Any], Row]
+    fields: Callable[[Any], Row]
 
-    def rows(self, event: Event) -> Iterator[Row]:
-        """The rows of an event: one or none."""
-        if isinstance(event.payload, self.payload):
-            who = (event.run_id, event.team_id, event.agent_id, event.seq, event.timestamp)
-            yield who + self.row(event.payload)
+    def row(self, event: Event) -> Row:
+        """The row of an event of this table's kind."""
+        return (event.run_id, event.team_id, event.agent_id, event.seq, event.timestamp, *self.fields(event.payload))
 
 
-def _fields(names: tuple[str, ...]) -> Callable[[Any], Row]:
-    return lambda payload: tuple(getattr(payload, name) for name in names)
+_root_fields = attrgetter(*_ROOT)
+_tree_fields = attrgetter(*_TREE)
 
 
 def _metrics(payload: ProcessMetrics) -> Row:
-    return _fields(_ROOT)(payload) + _fields(_TREE)(payload.tree)
+    return (*_root_fields(payload), *_tree_fields(payload.tree))
 
 
 EVENT_TABLES: Mapping[str, EventTable] = {
     "metrics": EventTable((*_WHO, *_ROOT, *(f"tree_{name}" for name in _TREE)), ProcessMetrics, _metrics),
-    "git": EventTable((*_WHO, *_GIT), GitActivity, _fields(_GIT)),
-    "llm": EventTable((*_WHO, *_LLM), TokenUsage, _fields(_LLM)),
-    "logs": EventTable((*_WHO, *_LOG), ActivityLog, _fields(_LOG)),
+    "git": EventTable((*_WHO, *_GIT), GitActivity, attrgetter(*_GIT)),
+    "llm": EventTable((*_WHO, *_LLM), TokenUsage, attrgetter(*_LLM)),
+    "logs": EventTable((*_WHO, *_LOG), ActivityLog, attrgetter(*_LOG)),
 }
 RUNS = (
     "run_id", "team_id", "agent_id", "started_at", "last_updated", "state", *_END, *_START, "peak_memory_mb", *_SUMS,
