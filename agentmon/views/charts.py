@@ -81,7 +81,7 @@ def figure(chart: Chart, times: Sequence[float], marks: Sequence[Mark], labels: 
     )
 
 
-def gathered(marks: Iterable[Mark], apart: float = 0.025) -> list[Mark]:
+def gathered(marks: Iterable[Mark], apart: float = 0.03) -> list[Mark]:
     """Marks that would cover each other become one: of the first sign that is no plain circle, with all titles."""
     groups: list[list[Mark]] = []
     for mark in sorted(marks, key=lambda m: m.at):

@@ -18,6 +18,7 @@ _ROWS = 4
 _STATUS = {
     "stopped": "green", "error": "bold red", "running": "bold green", "lost": "bold red", "empty": "bold red",
 }  # fmt: skip
+_GAP, _FIXED, _FLEXIBLE = 2, 28, 8  # columns between cells, at most of a fixed cell, at least of a flexible one
 _LABEL = 9  # columns left of a plot
 _MARKS = {"commit": "●", "merge": "◆", "push": "▲", "": "○"}
 _ASCII_MARKS = {"commit": "c", "merge": "m", "push": "p", "": "o"}
@@ -44,17 +45,17 @@ def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]
     usage = [*rows.usage(report)]
     if usage:
         yield _heading("Tokens and cost")
-        yield _table(usage, rows.USAGE_HEAD, rows.USAGE_RIGHT, {"agent", "model"})
+        yield _table(usage, rows.USAGE_HEAD, rows.USAGE_RIGHT, {"agent", "model"}, width)
     told = [*rows.sources(report)]
     if told:
         yield _heading("Who told these figures")
-        yield _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT, {"off the exact figures"})
+        yield _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT, {"off the exact figures"}, width)
     if report.git:
         yield _heading("Git", counted(report.state.git_operations))
         acts = [*rows.git(report)]
         if len(acts) > GIT_SHOWN:
             yield Text(f"  … {len(acts) - GIT_SHOWN:,} more before", "dim")
-        yield _table(acts[-GIT_SHOWN:], rows.GIT_HEAD, {"files", "lines"}, {"branch", "message"})
+        yield _table(acts[-GIT_SHOWN:], rows.GIT_HEAD, {"files", "lines"}, {"branch", "message"}, width)
     levels = report.state.log_levels
     if report.errors or levels.get("warning"):
         yield _heading("Log", counted({name: levels[name] for name in ("error", "warning", "info") if name in levels}))
@@ -64,7 +65,7 @@ def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]
             yield line
     if report.alerts:
         yield _heading("Alerts")
-        yield _table([*rows.alerts(report)], rows.ALERT_HEAD, {"value", "limit"}, {"action"})
+        yield _table([*rows.alerts(report)], rows.ALERT_HEAD, {"value", "limit"}, {"action"}, width)
     missing = [*report.missing()]
     if missing:
         yield _heading("Missing")
@@ -85,7 +86,7 @@ def _header(report: Report) -> RenderableType:
         grid.add_row(name, text)
     lasted = duration(report.duration_s)
     used = f", {duration(report.cpu_time_s)} of CPU" if report.cpu_time_s is not None else ""
-    grid.add_row("took", lasted + used)
+    grid.add_row("so far" if report.status == "running" else "took", lasted + used)
     return grid
 
 
@@ -167,18 +168,18 @@ def _heading(name: str, words: str = "") -> Text:
 
 
 def _table(
-    made: Sequence[Sequence[str]], head: Sequence[str], right: Iterable[str], flexible: Iterable[str]
+    made: Sequence[Sequence[str]], head: Sequence[str], right: Iterable[str], flexible: Iterable[str], width: int
 ) -> Table:  # fmt: skip
-    """Columns that are not flexible keep their width; those without a cell are left out."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    """Columns that are not flexible keep their width while there is room; those without a cell are left out."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, _GAP, 0, 0))
     used = [number for number, name in enumerate(head) if name in flexible or any(row[number] for row in made)]
-    for number in used:
-        name = head[number]
-        widest = max(len(name), *(len(row[number]) for row in made))
-        free = name in flexible
+    widest = {n: min(_FIXED, max(len(head[n]), *(len(row[n]) for row in made))) for n in used}
+    least = {n: min(_FLEXIBLE, widest[n]) if head[n] in flexible else widest[n] for n in used}
+    roomy = sum(least.values()) + _GAP * len(used) <= width
+    for n in used:
         table.add_column(
-            name, justify="right" if name in right else "left", no_wrap=not free,
-            min_width=min(6, widest) if free else min(28, widest),
+            head[n], justify="right" if head[n] in right else "left", no_wrap=roomy and head[n] not in flexible,
+            min_width=least[n] if roomy else None,
         )  # fmt: skip
     for row in made:
         table.add_row(*(Text(printable(row[n], 200), no_wrap=True, overflow="ellipsis") for n in used))
