@@ -58,8 +58,8 @@ class Follower:
 
     def poll(self, limit: int = 16 * BLOCK) -> list[bytes]:
         """The lines that have come, at most about `limit` bytes of them."""
-        lines = self._of_retired()
         self._reopen_if_moved()
+        lines = self._of_retired()
         if self._fd is None:
             return lines
         size = os.fstat(self._fd).st_size

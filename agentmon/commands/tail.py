@@ -1,5 +1,6 @@
 """agentmon tail"""
 
+import math
 import os
 import re
 import select
@@ -32,7 +33,8 @@ class Since(click.ParamType[float]):
         text = str(value).strip()
         try:
             if text[-1:] in _UNITS:
-                return time.time() - float(text[:-1]) * _UNITS[text[-1]]
+                at = time.time() - float(text[:-1]) * _UNITS[text[-1]]
+                return at if math.isfinite(at) else self.fail(f"{text!r} is no time")
             return datetime.fromisoformat(text).timestamp()
         except (ValueError, OverflowError, OSError):
             self.fail(f"{text!r}: write 10m (s, m, h, d ago) or a time like 2026-01-31T12:00")

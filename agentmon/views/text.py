@@ -76,11 +76,11 @@ class Ink:
         """Segments side by side, in exactly so many cells."""
         parts = []
         for style, text in segments:
-            if cells <= 0:
+            kept = cut(text, cells)
+            cells -= width(kept)
+            parts.append(self.paint(style, kept))
+            if kept != text:
                 break
-            text = cut(text, cells)
-            cells -= width(text)
-            parts.append(self.paint(style, text))
         return "".join(parts) + " " * cells
 
 
@@ -123,7 +123,7 @@ def money(usd: float | None) -> str:
     """US dollars."""
     if usd is None:
         return "-"
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}"
 
 
 def lasted(seconds: float | None) -> str:
