@@ -49,6 +49,7 @@ class Follower:
         self._retired: list[tuple[int, Lines, float]] = []
         self._locked = False
         self._checked = 0.0
+        self._released = False
         self._is_run_log = _is_run_log(path)
 
     @property
@@ -79,7 +80,13 @@ class Follower:
         """
         if self._fd is None:
             return False
-        return not self.written() and (closed or (self._is_run_log and not self._young()))
+        if self.written():
+            self._released = False
+            return False
+        if not self._released:  # what was written just before the lock went may not have been read
+            self._released = True
+            return False
+        return closed or (self._is_run_log and not self._young())
 
     def written(self) -> bool:
         """Whether somebody holds the lock of the run log; asked of the system a few times a second."""

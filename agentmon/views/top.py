@@ -13,6 +13,7 @@ from agentmon.views.text import BOLD, DIM, PLAIN, RED, YELLOW, Ink, Segment, cle
 _GOOD_HEIGHT = 9
 _TALLEST = 16
 _ONCE_HEIGHT = 12
+_NARROW = 24  # below this a box is mostly border
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Grid:
 
 def grid(cards: int, columns: int, rows: int) -> Grid:
     """The fewest columns at which all cards are of a good height; else as many as fit."""
-    if rows < LEAST_HEIGHT or columns < LEAST_WIDTH // 2:
+    if rows < LEAST_HEIGHT or columns < _NARROW:
         return Grid(1, columns, 1)
     most = max(1, min(columns // LEAST_WIDTH, cards))
     for across in range(1, most + 1):
@@ -135,7 +136,7 @@ class Frames:
         if not shown:
             return [*lines, *_NOTHING]
         across = max(1, min(columns // LEAST_WIDTH, len(shown), 4))
-        if columns < LEAST_WIDTH // 2:
+        if columns < _NARROW:
             return [*lines, *(line(item, columns, now, self._ink) for item in shown)]
         for start in range(0, len(shown), across):
             lines += _beside(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_logs import Log
+from wrapper import until
 
 from agentmon import ndjson
 from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle
@@ -204,15 +205,13 @@ class Followed:
 
     def ends(self) -> bool:
         """Whether it ends within a few looks."""
-        import time
+        return until(self._ended)
 
-        until = time.monotonic() + 5
-        while time.monotonic() < until:
-            try:
-                self.step()
-            except StopIteration:
-                return True
-            time.sleep(0.01)
+    def _ended(self) -> bool:
+        try:
+            self.step()
+        except StopIteration:
+            return True
         return False
 
 

@@ -160,7 +160,7 @@ def test_since_is_a_span_or_a_time() -> None:
     assert Since().convert("10m", None, None) == pytest.approx(time.time() - 600, abs=5)
     assert Since().convert("1970-01-02T00:00:00+00:00", None, None) == 86400
     for wrong in ("x", "10", "m", "nans", "9" * 400 + "d"):
-        with pytest.raises(Exception, match="write 10m|is no time"):
+        with pytest.raises(Exception, match=r"write 10m|is no time"):
             Since().convert(wrong, None, None)
 
 
