@@ -68,7 +68,12 @@ def command(
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
     terminal = os.isatty(1)
     lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
-    batches = follow_records(path, _say) if follows and path != "-" else _batches(records(path, _say))
+    wants = None if wanted.everything else wanted.entry
+    lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
+    if follows and path != "-":
+        batches = follow_records(path, _say, wants, lines_back)
+    else:
+        batches = _batches(records(path, _say, wants, lines_back))
     try:
         for found in _from_last(batches, wanted, last):
             if as_json:

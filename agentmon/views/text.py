@@ -20,6 +20,7 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 _ASCII = re.compile(r"[ -~]*\Z")
+_NARROW = re.compile(r"[ -~▁-█─-╿●○◐✗…≤]*\Z")  # one cell each: ASCII, and what we draw
 # Joiners and the like: terminals differ in the width of what they make, and direction marks reorder a whole row.
 _UNSEEN = frozenset({"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _ALIKE = str.maketrans({"\t": " ", "\n": " ", "\r": " ", "\ufe0e": None, "\ufe0f": None})
@@ -37,7 +38,7 @@ def clean(text: str, longest: int = 4096) -> str:
 
 def width(text: str) -> int:
     """How many cells it takes."""
-    if _ASCII.match(text):
+    if _NARROW.match(text):
         return len(text)
     from rich.cells import cell_len
 
@@ -49,6 +50,8 @@ def cut(text: str, cells: int) -> str:
     if cells <= 0:
         return ""
     text = text[: 4 * cells + 16]  # marks on marks are not to become a long row
+    if _NARROW.match(text):
+        return text if len(text) <= cells else text[: cells - 1].rstrip() + "…"
     if width(text) <= cells:
         return text
     from rich.cells import set_cell_size

@@ -8,12 +8,12 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_logs import Log
+from run_logs import START, Log
 from wrapper import until
 
 from agentmon import ndjson
 from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle
-from agentmon.follow import LONGEST, Lines
+from agentmon.follow import LONGEST, Lines, last_lines
 from agentmon.replay import fold_file, follow, read, records
 from agentmon.telemetry import fold, telemetry_dict
 
@@ -302,3 +302,45 @@ def test_a_log_in_a_folder_that_cannot_be_written_is_followed(tmp_path: Path) ->
         assert len(seen.seqs) == 8
     finally:
         log.path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 50])
+@pytest.mark.parametrize("text", [b"", b"a", b"a\n", b"a\nb", b"a\nb\n", b"\n\n\n", b"a\n" * 40])
+def test_the_last_lines_are_found_from_the_end(tmp_path: Path, text: bytes, count: int) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(text)
+    offset, before = last_lines(str(path), count)
+    lines = text.splitlines(keepends=True)
+    count = max(count, 1) if text[-1:] != b"\n" else count  # a line that is being written is taken whole
+    assert text[offset:] == b"".join(lines[max(0, len(lines) - count) :])
+    assert before == max(0, len(lines) - count)
+
+
+def test_the_last_lines_are_found_across_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes((b"y" * 3_000_000 + b"\n") * 3)
+    assert last_lines(str(path), 2) == (3_000_001, 1)
+
+
+def test_the_last_events_keep_their_line_numbers(tmp_path: Path) -> None:
+    log = usual(run_log(tmp_path))
+    lines = log.path.read_bytes().splitlines()
+    lines[6] = b"broken"
+    log.path.write_bytes(b"\n".join(lines) + b"\n")
+    said: list[str] = []
+    assert [event.seq for event, _ in records(str(log.path), said.append, last=2)] == [8]
+    assert said[0].startswith(f"{log.path}:7:")
+
+
+def test_entries_that_nobody_wants_are_not_decoded(tmp_path: Path) -> None:
+    log = usual(run_log(tmp_path))
+    asked: list[tuple[str, str, float]] = []
+
+    def wants(agent: str, level: str, at: float) -> bool:
+        asked.append((agent, level, at))
+        return level == "error"
+
+    events = [event for event, _ in records(str(log.path), pytest.fail, wants)]
+    assert [event.seq for event in events] == [1, 4, 5, 6, 7, 8]
+    assert [(agent, level) for agent, level, _ in asked] == [("crew", "info"), ("helper", "warning"), ("crew", "error")]
+    assert asked[0][2] == START + 1.0
