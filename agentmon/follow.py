@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterator
 
 from agentmon import runs
 
@@ -41,14 +42,16 @@ class Lines:
 class Follower:
     """One file, read as far as it goes whenever it is polled. It need not exist yet, nor any more."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, offset: int = 0) -> None:
         self.path = path
         self._lines = Lines()
         self._fd: int | None = None
         self._offset = 0
+        self._first_offset = offset  # of the file that is there at first
         self._retired: list[tuple[int, Lines, float]] = []
         self._locked = False
         self._checked = 0.0
+        self._released = False
         self._is_run_log = _is_run_log(path)
 
     @property
@@ -58,8 +61,8 @@ class Follower:
 
     def poll(self, limit: int = 16 * BLOCK) -> list[bytes]:
         """The lines that have come, at most about `limit` bytes of them."""
-        lines = self._of_retired()
         self._reopen_if_moved()
+        lines = self._of_retired()
         if self._fd is None:
             return lines
         size = os.fstat(self._fd).st_size
@@ -79,7 +82,13 @@ class Follower:
         """
         if self._fd is None:
             return False
-        return not self.written() and (closed or (self._is_run_log and not self._young()))
+        if self.written():
+            self._released = False
+            return False
+        if not self._released:  # what was written just before the lock went may not have been read
+            self._released = True
+            return False
+        return closed or (self._is_run_log and not self._young())
 
     def written(self) -> bool:
         """Whether somebody holds the lock of the run log; asked of the system a few times a second."""
@@ -117,7 +126,7 @@ class Follower:
         if self._fd is not None:
             self._retired.append((self._fd, self._lines, time.monotonic() + _RETIRED_S))
             os.lseek(self._fd, self._offset, os.SEEK_SET)
-        self._fd, self._lines, self._offset = fd, Lines(), 0
+        self._fd, self._lines, self._offset, self._first_offset = fd, Lines(), self._first_offset, 0
 
     def _of_retired(self) -> list[bytes]:
         """What was still written to files that were moved away."""
@@ -132,6 +141,40 @@ class Follower:
                 os.close(fd)
         self._retired = kept
         return lines
+
+
+def last_lines(path: str, count: int) -> tuple[int, int]:
+    """Where the last `count` lines of a file begin, and how many lines are before them; 0, 0 for what is no file."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return 0, 0
+    try:
+        begins = end = os.fstat(fd).st_size
+        ended = os.pread(fd, 1, max(0, end - 1)) == b"\n"
+        sought = max(1, count + ended)  # newlines; a line that is still being written is always taken whole
+        while begins > 0 and sought > 0:
+            begins = max(0, begins - BLOCK)
+            data = os.pread(fd, min(BLOCK, end - begins), begins)
+            end = begins
+            found = len(data)
+            while sought > 0 and (found := data.rfind(b"\n", 0, found)) >= 0:
+                sought -= 1
+            if sought == 0:
+                begins += found + 1
+        before = sum(data.count(b"\n") for data in _blocks_before(fd, begins))
+        return begins, before
+    except OSError:
+        return 0, 0
+    finally:
+        os.close(fd)
+
+
+def _blocks_before(fd: int, end: int) -> Iterator[bytes]:
+    at = 0
+    while at < end and (data := os.pread(fd, min(BLOCK, end - at), at)):
+        yield data
+        at += len(data)
 
 
 def _read(fd: int, offset: int) -> bytes:

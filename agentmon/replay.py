@@ -22,12 +22,13 @@ import orjson
 from agentmon import checked, ndjson
 from agentmon.errors import AgentmonError
 from agentmon.events import VERSION, ActivityLog, Event, Lifecycle
-from agentmon.follow import BLOCK, Follower, Lines
+from agentmon.follow import BLOCK, Follower, Lines, last_lines
 from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, count_entry
 
 Say = Callable[[str], None]
 Progress = Callable[[int], None]
 Record = tuple[Event, bytes]
+Wants = Callable[[str, str, float], bool]  # a log entry's agent, level and Unix time
 
 _NAMED = 10  # faults that are named one by one; a file of garbage is not to fill the terminal
 _PLAIN = b'{"v":%d,' % VERSION
@@ -42,14 +43,21 @@ _ISO = len("2026-01-01T00:00:00.000000Z")
 
 def read(path: str, say: Say, progress: Progress | None = None) -> Iterator[Event]:
     """All events of a file, in its order. progress: is told how many more bytes were read."""
-    return (event for event, _ in records(path, say, progress))
+    return (event for event, _ in records(path, say, progress=progress))
 
 
-def records(path: str, say: Say, progress: Progress | None = None) -> Iterator[Record]:
-    """All events of a file with their lines."""
-    decoder = Decoder(path, say)
+def records(
+    path: str, say: Say, wants: Wants | None = None, last: int | None = None, progress: Progress | None = None
+) -> Iterator[Record]:  # fmt: skip
+    """All events of a file with their lines.
+
+    wants: asked of each log entry that can be told by its bytes; one that is not wanted is passed over undecoded.
+    last: only so many lines from the end, where the file has an end. progress: as in `read`.
+    """
+    offset, before = last_lines(path, last) if last is not None and path != "-" else (0, 0)
+    decoder = Decoder(path, say, wants, before)
     lines = Lines()
-    for data in _blocks(path, progress):
+    for data in _blocks(path, progress, offset):
         for line in lines.feed(data):
             yield from _with_line(line, decoder.events(line))
     yield from _with_line(lines.rest, decoder.close(lines.rest))
@@ -78,10 +86,11 @@ def follow(path: str, say: Say) -> Iterator[list[Event]]:
     return ([event for event, _ in found] for found in follow_records(path, say))
 
 
-def follow_records(path: str, say: Say) -> Iterator[list[Record]]:
-    """`follow`, each event with its line."""
-    follower = Follower(path)
-    decoder = Decoder(path, say)
+def follow_records(path: str, say: Say, wants: Wants | None = None, last: int | None = None) -> Iterator[list[Record]]:
+    """`follow`, each event with its line; `wants` and `last` as in `records`."""
+    offset, before = last_lines(path, last) if last is not None else (0, 0)
+    follower = Follower(path, offset)
+    decoder = Decoder(path, say, wants, before)
     try:
         while True:
             found = [r for line in follower.poll() for r in _with_line(line, decoder.events(line))]
@@ -104,18 +113,21 @@ def _with_line(line: bytes, events: Iterable[Event]) -> Iterator[Record]:
 class Decoder:
     """Lines to events; says what is wrong with a line, and goes on."""
 
-    def __init__(self, path: str, say: Say) -> None:
+    def __init__(self, path: str, say: Say, wants: Wants | None = None, before: int = 0) -> None:
         self.name = "stdin" if path == "-" else path
         self.closed = False
         self._say = say
         self._open: set[str] = set()  # runs that began here and have not ended
-        self.number = 0
+        self._wants = wants
+        self.number = before  # of the line that was read last
         self._faults = 0
         self._said: set[str] = set()
 
     def events(self, line: bytes) -> Iterable[Event]:
         """The events of one whole line: one, none, or those of a batch."""
         self.number += 1
+        if self._wants is not None and self._is_unwanted(line):
+            return ()
         try:
             event = checked.decode(line)
         except ndjson.NotAnEvent as error:
@@ -155,6 +167,13 @@ class Decoder:
         if self._faults > _NAMED:
             self._say(f"{self.name}: {self._faults - _NAMED} more lines that are no events")
         return events
+
+    def _is_unwanted(self, line: bytes) -> bool:
+        found, end = _LOG_LINE.match(line), _END.search(line, max(0, len(line) - 64))
+        if found is None or end is None or self._wants is None:
+            return False
+        agent = found[4].decode("utf-8", "replace")
+        return not self._wants(agent, found[6].decode(), float(end[1]))
 
     def _other(self, line: bytes, why: str) -> Iterable[Event]:
         """What is no event by itself: batches, snapshots, blank lines, versions to come, and faults."""
@@ -300,10 +319,12 @@ class Fold:
             agent.last_updated = max(agent.last_updated or 0.0, event.timestamp)
 
 
-def _blocks(path: str, progress: Progress | None) -> Iterator[bytes]:
-    """The bytes of a file. Raises AgentmonError."""
+def _blocks(path: str, progress: Progress | None = None, offset: int = 0) -> Iterator[bytes]:
+    """The bytes of a file, from an offset on. Raises AgentmonError."""
     try:
         with open(sys.stdin.fileno() if path == "-" else path, "rb", buffering=0, closefd=path != "-") as source:
+            if offset:
+                source.seek(offset)
             while data := source.read(BLOCK):
                 if progress is not None:
                     progress(len(data))

@@ -1,5 +1,6 @@
 """agentmon tail"""
 
+import math
 import os
 import re
 import select
@@ -32,7 +33,8 @@ class Since(click.ParamType[float]):
         text = str(value).strip()
         try:
             if text[-1:] in _UNITS:
-                return time.time() - float(text[:-1]) * _UNITS[text[-1]]
+                at = time.time() - float(text[:-1]) * _UNITS[text[-1]]
+                return at if math.isfinite(at) else self.fail(f"{text!r} is no time")
             return datetime.fromisoformat(text).timestamp()
         except (ValueError, OverflowError, OSError):
             self.fail(f"{text!r}: write 10m (s, m, h, d ago) or a time like 2026-01-31T12:00")
@@ -66,7 +68,12 @@ def command(
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
     terminal = os.isatty(1)
     lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
-    batches = follow_records(path, _say) if follows and path != "-" else _batches(records(path, _say))
+    wants = None if wanted.everything else wanted.entry
+    lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
+    if follows and path != "-":
+        batches = follow_records(path, _say, wants, lines_back)
+    else:
+        batches = _batches(records(path, _say, wants, lines_back))
     try:
         for found in _from_last(batches, wanted, last):
             if as_json:

@@ -44,7 +44,8 @@ def command(names: tuple[str, ...], team: str | None, once: bool) -> int:
 def _print(board: Board, team: str | None, said: list[str]) -> int:
     while board.poll():
         pass
-    board.poll()  # what is over is known once there was nothing more to read
+    for _ in range(2):  # what is over is known once there was nothing more to read
+        board.poll()
     ink = Ink(wants_colour(os.isatty(1)))
     text = "".join(f"{row.rstrip()}\n" for row in Frames(board, ink).once(team, shutil.get_terminal_size().columns))
     try:

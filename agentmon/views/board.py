@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agentmon import runs
-from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage
+from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage, Tree
 from agentmon.follow import Follower
 from agentmon.replay import Decoder, Fold
 from agentmon.telemetry import AgentTelemetry, RunTelemetry
@@ -72,9 +72,10 @@ class RunWatch:
         return self._fold.state
 
     @property
-    def key(self) -> str:
-        """What tells this run from others."""
-        return self.state.run_id or self.path
+    def tree(self) -> Tree | None:
+        """What its processes use now; None where there are none any more, or none yet."""
+        metrics = self.state.process_metrics
+        return metrics.tree if metrics and metrics.status != "dead" and self.over_at is None else None
 
     def poll(self) -> bool:
         """Read what has come; whether there was anything."""

@@ -69,8 +69,8 @@ def card(shown: Shown, cells: int, rows: int, now: float, ink: Ink, selected: bo
 def line(shown: Shown, cells: int, now: float, ink: Ink, selected: bool = False) -> str:
     """A card in one row, where there is no room for more."""
     style, fate = badge(shown, now)
-    metrics = shown.run.state.process_metrics
-    cpu = f" {metrics.tree.cpu_percent:.0f}%" if metrics and metrics.tree.cpu_percent is not None else ""
+    tree = shown.run.tree
+    cpu = f" {tree.cpu_percent:.0f}%" if tree and tree.cpu_percent is not None else ""
     money_spent = f" {money(shown.sums.cost_usd)}" if shown.sums.cost_usd is not None else ""
     mark = "> " if selected else ""
     return ink.row(
@@ -78,8 +78,8 @@ def line(shown: Shown, cells: int, now: float, ink: Ink, selected: bool = False)
     )
 
 
-def usage_row(shown: Shown, now: float) -> list[Segment]:
-    """Tokens and cost."""
+def usage_row(shown: Shown, cells: int, now: float) -> list[Segment]:
+    """Tokens and cost; where that is too much, the cached tokens go first."""
     sums = shown.sums
     about = "~" if sums.estimated else ""
     row = [
@@ -88,11 +88,16 @@ def usage_row(shown: Shown, now: float) -> list[Segment]:
         (DIM, " out "),
         (PLAIN, about + count(sums.output_tokens)),
     ]
-    row += [(DIM, " cost "), (BOLD, money(sums.cost_usd))]
+    cached = [(DIM, " cached "), (PLAIN, count(sums.cache_read_tokens))]
+    cost = [(DIM, " cost "), (PLAIN, "-")] if sums.cost_usd is None else [(BOLD, "  " + about + money(sums.cost_usd))]
     rate = shown.run.cost_per_hour(now)
     if rate is not None and (shown.is_main or len(shown.run.state.agents) == 1):
-        row.append((DIM, f" {money(rate)}/h"))
-    return [*row, (DIM, " cached "), (PLAIN, count(sums.cache_read_tokens))]
+        cost.append((DIM, f" {money(rate)}/h"))
+    return row + (cached if _cells(row + cached + cost) <= cells else []) + cost
+
+
+def _cells(row: list[Segment]) -> int:
+    return sum(width(text) for _, text in row)
 
 
 def last_alert(shown: Shown) -> list[Segment] | None:
@@ -113,7 +118,7 @@ def _name(shown: Shown) -> str:
 
 def _body(shown: Shown, cells: int, rows: int, now: float) -> Iterator[list[Segment]]:
     """What matters most, as far as there are rows; the rest of them is log."""
-    told: list[list[Segment]] = [_process_row(shown, cells), usage_row(shown, now)]
+    told: list[list[Segment]] = [_process_row(shown, cells), usage_row(shown, cells, now)]
     if (alerted := last_alert(shown)) is not None:
         told.append(alerted)
     room = rows - len(told) - 1  # one row is for what was said last
@@ -135,8 +140,7 @@ def _body(shown: Shown, cells: int, rows: int, now: float) -> Iterator[list[Segm
 
 
 def _process_row(shown: Shown, cells: int) -> list[Segment]:
-    metrics, samples = shown.run.state.process_metrics, shown.run.samples
-    tree = metrics.tree if metrics and metrics.status != "dead" else None
+    tree, samples = shown.run.tree, shown.run.samples
     peak = shown.run.state.peak_memory_mb
     cpu = f"{tree.cpu_percent:.0f}%" if tree and tree.cpu_percent is not None else "-"
     used = memory(tree.memory_mb if tree else None) if tree or peak is None else f"≤{memory(peak)}"
@@ -148,8 +152,7 @@ def _process_row(shown: Shown, cells: int) -> list[Segment]:
 
 
 def _counts_row(shown: Shown, cells: int, now: float) -> list[Segment]:
-    metrics, samples = shown.run.state.process_metrics, shown.run.samples
-    tree = metrics.tree if metrics and metrics.status != "dead" else None
+    tree, samples = shown.run.tree, shown.run.samples
     bars = max(0, min(12, (cells - 30) // 2))
     processes = str(tree.processes) if tree else "-"
     threads = str(tree.threads) if tree and tree.threads is not None else "-"

@@ -52,7 +52,7 @@ def _about(shown: Shown, columns: int, now: float) -> Iterator[list[Segment]]:
     if state.end is not None:
         yield _row("ended", [(PLAIN, fate(state.end))])
     yield from _curves(shown, columns)
-    yield _row("usage", usage_row(shown, now))
+    yield _row("usage", usage_row(shown, columns - _LABEL - 1, now))
     models = state.usage.by_model()
     for name, sums in models.items():
         yield _row("", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
@@ -72,8 +72,7 @@ def _about(shown: Shown, columns: int, now: float) -> Iterator[list[Segment]]:
 
 
 def _curves(shown: Shown, columns: int) -> Iterator[list[Segment]]:
-    samples, metrics = shown.run.samples, shown.run.state.process_metrics
-    tree = metrics.tree if metrics and metrics.status != "dead" else None
+    tree, samples = shown.run.tree, shown.run.samples
     cells = max(0, columns - _LABEL - 8 - 14)
     peak = shown.run.state.peak_memory_mb
     for label, style, values, top, text, beside in (

@@ -202,7 +202,8 @@ def build(path: str, say: Callable[[str], None]) -> Report:
     report = Report()
 
     def told(trouble: str) -> None:
-        report.troubles.append(trouble)
+        what = trouble.removeprefix("stdin:" if path == "-" else f"{path}:").strip()
+        report.troubles.append(f"line {what}" if what[:1].isdigit() else what)
         say(trouble)
 
     fold_file(path, told, report.watch, report.state)

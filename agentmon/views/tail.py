@@ -23,20 +23,26 @@ class Wanted:
 
     def __call__(self, event: Event) -> bool:
         payload = event.payload
-        if self.kinds:
-            if payload.event not in self.kinds:
-                return False
-        elif self.level is not None and not isinstance(payload, ActivityLog):
+        if isinstance(payload, ActivityLog):
+            return self.entry(event.agent_id, payload.level, event.timestamp)
+        named = payload.event in self.kinds if self.kinds else self.level is None
+        return named and self._from(event.agent_id, event.timestamp)
+
+    def entry(self, agent: str, level: str, timestamp: float) -> bool:
+        """Whether a log entry is shown."""
+        if self.kinds and ActivityLog.event not in self.kinds:
             return False
-        if self.agent is not None and event.agent_id != self.agent:
+        if self.level is not None and RANK.get(level, 0) < RANK[self.level]:
             return False
-        if self.since is not None and event.timestamp < self.since:
-            return False
-        return not (
-            self.level is not None
-            and isinstance(payload, ActivityLog)
-            and RANK.get(payload.level, 0) < RANK[self.level]
-        )
+        return self._from(agent, timestamp)
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Wanted()
+
+    def _from(self, agent: str, timestamp: float) -> bool:
+        return (self.agent is None or agent == self.agent) and (self.since is None or timestamp >= self.since)
 
 
 class Lines:

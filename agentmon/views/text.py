@@ -20,6 +20,7 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 _ASCII = re.compile(r"[ -~]*\Z")
+_NARROW = re.compile(r"[ -~▁-█─-╿●○◐✗…≤]*\Z")  # one cell each: ASCII, and what we draw
 # Joiners and the like: terminals differ in the width of what they make, and direction marks reorder a whole row.
 _UNSEEN = frozenset({"Cf", "Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _ALIKE = str.maketrans({"\t": " ", "\n": " ", "\r": " ", "\ufe0e": None, "\ufe0f": None})
@@ -37,7 +38,7 @@ def clean(text: str, longest: int = 4096) -> str:
 
 def width(text: str) -> int:
     """How many cells it takes."""
-    if _ASCII.match(text):
+    if _NARROW.match(text):
         return len(text)
     from rich.cells import cell_len
 
@@ -49,6 +50,8 @@ def cut(text: str, cells: int) -> str:
     if cells <= 0:
         return ""
     text = text[: 4 * cells + 16]  # marks on marks are not to become a long row
+    if _NARROW.match(text):
+        return text if len(text) <= cells else text[: cells - 1].rstrip() + "…"
     if width(text) <= cells:
         return text
     from rich.cells import set_cell_size
@@ -76,11 +79,11 @@ class Ink:
         """Segments side by side, in exactly so many cells."""
         parts = []
         for style, text in segments:
-            if cells <= 0:
+            kept = cut(text, cells)
+            cells -= width(kept)
+            parts.append(self.paint(style, kept))
+            if kept != text:
                 break
-            text = cut(text, cells)
-            cells -= width(text)
-            parts.append(self.paint(style, text))
         return "".join(parts) + " " * cells
 
 
@@ -123,7 +126,7 @@ def money(usd: float | None) -> str:
     """US dollars."""
     if usd is None:
         return "-"
-    return f"${usd:.2f}" if usd >= 1 else f"${usd:.4f}"
+    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}"
 
 
 def lasted(seconds: float | None) -> str:

@@ -13,6 +13,7 @@ from agentmon.views.text import BOLD, DIM, PLAIN, RED, YELLOW, Ink, Segment, cle
 _GOOD_HEIGHT = 9
 _TALLEST = 16
 _ONCE_HEIGHT = 12
+_NARROW = 24  # below this a box is mostly border
 
 
 @dataclass(slots=True)
@@ -31,7 +32,7 @@ class Grid:
 
 def grid(cards: int, columns: int, rows: int) -> Grid:
     """The fewest columns at which all cards are of a good height; else as many as fit."""
-    if rows < LEAST_HEIGHT or columns < LEAST_WIDTH // 2:
+    if rows < LEAST_HEIGHT or columns < _NARROW:
         return Grid(1, columns, 1)
     most = max(1, min(columns // LEAST_WIDTH, cards))
     for across in range(1, most + 1):
@@ -53,7 +54,8 @@ class Choice:
     filter: str = ""
     typing: bool = False
     team: str | None = None
-    columns: int = 1
+    columns: int = 1  # of the grid that was drawn last
+    hidden: int = 0  # cards that did not fit
     keys: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
     def press(self, key: str) -> bool:
@@ -116,12 +118,13 @@ class Frames:
             choice.key, choice.full = (choice.keys[0] if choice.keys else None), False
         chosen = next((item for item in shown if item.key == choice.key), None)
         head = self._ink.row(self._head(shown, now), columns)
-        foot = self._ink.row(_foot(choice), columns)
         area = max(1, rows - 2)
+        choice.hidden = 0
         if choice.full and chosen is not None:
             body = detail.rows(chosen, columns, area, now, self._ink, choice.scroll)
         else:
             body = self._grid(shown, choice, columns, area, now)
+        foot = self._ink.row(_foot(choice), columns)
         body += [" " * columns] * (area - len(body))
         return [head, *body[:area], foot][:rows]
 
@@ -133,7 +136,7 @@ class Frames:
         if not shown:
             return [*lines, *_NOTHING]
         across = max(1, min(columns // LEAST_WIDTH, len(shown), 4))
-        if columns < LEAST_WIDTH // 2:
+        if columns < _NARROW:
             return [*lines, *(line(item, columns, now, self._ink) for item in shown)]
         for start in range(0, len(shown), across):
             lines += _beside(
@@ -149,11 +152,13 @@ class Frames:
         at = next(i for i, item in enumerate(shown) if item.key == choice.key)
         if not laid.boxed:
             first = max(0, min(at - rows // 2, len(shown) - rows))
+            choice.hidden = max(0, len(shown) - rows)
             return [line(i, columns, now, self._ink, i.key == choice.key) for i in shown[first : first + rows]]
         visible = max(1, rows // laid.height)
         first_row = max(0, min(at // laid.columns - visible // 2, -(-len(shown) // laid.columns) - visible))
         first = first_row * laid.columns
         seen = shown[first : first + visible * laid.columns]
+        choice.hidden = len(shown) - len(seen)
         lines: list[str] = []
         for start in range(0, len(seen), laid.columns):
             group = seen[start : start + laid.columns]
@@ -204,6 +209,8 @@ def _foot(choice: Choice) -> list[Segment]:
         row.append((DIM, "Esc back  up/down scroll the log"))
     else:
         row.append((DIM, "arrows/jk select  Enter full size  / filter"))
+    if choice.hidden:
+        row.insert(0, (YELLOW, f"{choice.hidden} more, move on to see them  "))
     return [*row, (YELLOW, f"  filter: {clean(choice.filter)}")] if choice.filter else row
 
 

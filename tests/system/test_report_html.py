@@ -12,7 +12,7 @@ from agentmon.commands.report import command
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
-from run_logs import DEMO, STARTED, STOPPED, entry, line, metrics
+from report_logs import DEMO, STARTED, STOPPED, entry, line, metrics
 
 from agentmon.events import GitActivity, TokenUsage
 

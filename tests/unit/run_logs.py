@@ -1,41 +1,65 @@
-"""Run logs made for tests: events written as they are on the wire."""
+"""Run logs for tests, written as the recorder writes them."""
 
-from collections.abc import Iterable
+import fcntl
+import os
 from pathlib import Path
 
-from agentmon.events import ActivityLog, Event, Lifecycle, Payload, ProcessMetrics, Tree
-from agentmon.ndjson import encode
+from agentmon import ndjson
+from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle, Payload, ProcessMetrics, TokenUsage, Tree
 
-DEMO = Path(__file__).resolve().parents[1] / "data" / "runs" / "demo.ndjson"
-BEGUN = 1_795_000_000.0
-STARTED = Lifecycle("started", argv=("crew",), cwd="/home/ada", pid=7, host="laptop", version="0.1.0")
-STOPPED = Lifecycle("stopped", pid=7, exit_code=0, duration_s=60.0)
+START = 1_800_000_000.0
 
 
-def line(seq: int, payload: Payload, at: float = 0.0, agent: str = "crew") -> bytes:
-    """One event, `at` seconds after the beginning."""
-    return encode(Event("run-1", seq, agent, "team", payload, BEGUN + at))
+class Log:
+    """A run log in the making. Its lock is held until `release`."""
 
+    def __init__(
+        self, path: Path, run_id: str = "", agent: str = "crew", team: str = "blue", lock: bool = True
+    ) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.run_id, self.agent, self.team = path, run_id or path.stem, agent, team
+        self.seq = 0
+        self.now = START
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if lock:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-def written(path: Path, payloads: Iterable[Payload | tuple[float, Payload] | tuple[float, str, Payload]]) -> Path:
-    """A log of these events, each with its time and its agent where they are given."""
-    lines = []
-    for seq, item in enumerate(payloads, 1):
-        if not isinstance(item, tuple):
-            lines.append(line(seq, item))
-        elif len(item) == 2:
-            lines.append(line(seq, item[1], item[0]))
-        else:
-            lines.append(line(seq, item[2], item[0], item[1]))
-    path.write_bytes(b"".join(lines))
-    return path
+    def write(self, payload: Payload, agent: str | None = None) -> bytes:
+        """One event; its line."""
+        line = self.line(payload, agent)
+        self.raw(line)
+        return line
 
+    def line(self, payload: Payload, agent: str | None = None) -> bytes:
+        """The line of the next event."""
+        self.seq += 1
+        self.now += 0.5
+        return ndjson.encode(Event(self.run_id, self.seq, agent or self.agent, self.team, payload, self.now))
 
-def metrics(cpu: float | None, memory: float | None = 100.0, cpu_time: float | None = None) -> ProcessMetrics:
-    """One sample."""
-    return ProcessMetrics(7, cpu, memory, 1, "running", Tree(1, cpu, cpu_time, memory, 1, 0, 0))
+    def raw(self, data: bytes) -> None:
+        """Bytes as they are."""
+        os.write(self._fd, data)
 
+    def started(self) -> bytes:
+        return self.write(Lifecycle("started", argv=("python", "crew.py"), cwd="/work", pid=7, host="here"))
 
-def entry(message: str, level: str = "info") -> ActivityLog:
-    """One log entry."""
-    return ActivityLog("2026-11-22T10:00:00.000000Z", level, message, "orchestrator", "stdout")  # type: ignore[arg-type]
+    def ended(self, code: int = 0) -> bytes:
+        state = "error" if code else "stopped"
+        return self.write(Lifecycle(state, pid=7, exit_code=code, duration_s=12.0))
+
+    def said(self, message: str, level: str = "info", agent: str | None = None) -> bytes:
+        return self.write(ActivityLog("2027-01-15T08:00:00.000000Z", level, message, "orchestrator", "stdout"), agent)
+
+    def used(self, cpu: float = 50.0, memory: float = 200.0) -> bytes:
+        return self.write(ProcessMetrics(7, cpu, memory, 2, "running", Tree(3, cpu, 1.5, memory, 9, 0, 0)))
+
+    def called(self, agent: str | None = None, cost: float | None = 0.25) -> bytes:
+        usage = TokenUsage("claude-sonnet-4-5", 1000, 200, 1200, cost, 600, source="sdk", call_id=f"c{self.seq}")
+        return self.write(usage, agent)
+
+    def committed(self, message: str = "Add it") -> bytes:
+        return self.write(GitActivity("commit", "main", message, 2, 6, 1, "abc1234"))
+
+    def release(self) -> None:
+        """Let the lock go, as the collector's end does."""
+        os.close(self._fd)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from run_logs import DEMO, STARTED, STOPPED, entry, metrics, written
+from report_logs import DEMO, STARTED, STOPPED, entry, metrics, written
 
 from agentmon.commands.export import command
 from agentmon.events import Gap, GitActivity, TokenUsage

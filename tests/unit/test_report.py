@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 from click.testing import CliRunner, Result
-from run_logs import DEMO, STARTED, STOPPED, entry, line, metrics, written
+from report_logs import DEMO, STARTED, STOPPED, entry, line, metrics, written
 
 from agentmon.commands.report import command
 from agentmon.events import Alert, Gap, GitActivity, Lifecycle, TokenUsage
@@ -202,7 +202,8 @@ def test_a_cut_line_a_corrupt_line_and_a_newer_version(tmp_path):
     assert "the last line is cut short" in result.stderr
     assert "version 9" in result.stderr
     assert "mean 50 %" in result.stdout
-    assert "this log: " in result.stdout
+    assert "this log: line 2: not an event" in result.stdout
+    assert str(path) not in result.stdout
     assert "end not recorded" in result.stdout
     assert json.loads(asked(path, "--json").stdout)["token_usage"]["total_tokens"] == 15
 

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from run_logs import metrics
+from report_logs import metrics
 
 from agentmon.events import Event, Payload, TokenUsage
 from agentmon.usage import Ledger
