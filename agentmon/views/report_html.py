@@ -12,7 +12,7 @@ from agentmon import __version__
 from agentmon.views import page, rows
 from agentmon.views.charts import Chart, Line, Mark, figure, gathered
 from agentmon.views.report import Report
-from agentmon.views.wording import counted, mebibytes, money, offset, percent, printable, short, visible
+from agentmon.views.wording import mebibytes, money, offset, percent, printable, short, visible
 
 _SIGNS = {"commit": "●", "merge": "◆", "push": "▲"}
 _OTHER_SIGN = "○"
@@ -82,7 +82,7 @@ def _tables(report: Report) -> Iterator[str]:
     if told := [*rows.sources(report)]:
         yield "<h2>Who told these figures</h2>\n" + _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT)
     if acts := [*rows.git(report)]:
-        counts = f"<small>{_text(counted(report.state.git_operations))}</small>"
+        counts = f"<small>{_text(rows.git_words(report))}</small>"
         yield f"<h2>Git{counts}</h2>\n" + _table(acts, rows.GIT_HEAD, {"files", "lines"}, "git-")
     levels = report.state.log_levels
     if report.errors:

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from agentmon.views import rows
 from agentmon.views.report import Report
-from agentmon.views.wording import counted, printable
+from agentmon.views.wording import printable
 
 _MESSAGE = 300
 _OURS = rows.USAGE_RIGHT | {"at", "files", "lines", "value", "limit", "in the sums", "off the exact figures"}
@@ -26,7 +26,8 @@ def _lines(report: Report) -> Iterator[str]:
         for name, value in rows.about(report):
             yield f"- {name}: {code(value) if name in ('run', 'agent', 'command', 'in', 'labels', 'ended') else value}"
         yield ""
-        yield from _table([tuple(value for _, value in report.headline())], [name for name, _ in report.headline()])
+        names, values = zip(*report.headline(), strict=True)
+        yield from _table([values], names, ours=names)
     if report.curves.cpu.count:
         yield f"CPU: {rows.cpu(report)}. Memory: {rows.memory(report)}."
         yield ""
@@ -43,7 +44,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"## {title}"
             yield ""
             if title == "Git":
-                yield code(counted(state.git_operations)) + "\n"
+                yield code(rows.git_words(report)) + "\n"
             yield from _table(cells, head, right)
 
 
@@ -52,11 +53,13 @@ def _errors(report: Report) -> Iterator[rows.Row]:
         yield at, agent, rows.essence(message)
 
 
-def _table(made: Iterable[Sequence[str]], head: Sequence[str], right: Container[str] = ()) -> Iterator[str]:
+def _table(
+    made: Iterable[Sequence[str]], head: Sequence[str], right: Container[str] = (), ours: Container[str] = _OURS
+) -> Iterator[str]:  # fmt: skip
     yield f"| {' | '.join(head)} |"
     yield f"| {' | '.join('--:' if name in right else '---' for name in head)} |"
     for row in made:
-        cells = (cell if name in _OURS else code(cell) for name, cell in zip(head, row, strict=True))
+        cells = (cell if name in ours else code(cell) for name, cell in zip(head, row, strict=True))
         yield f"| {' | '.join(cells)} |"
     yield ""
 

@@ -51,7 +51,7 @@ def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]
         yield _heading("Who told these figures")
         yield _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT, {"off the exact figures"}, width)
     if report.git:
-        yield _heading("Git", counted(report.state.git_operations))
+        yield _heading("Git", rows.git_words(report))
         acts = [*rows.git(report)]
         if len(acts) > GIT_SHOWN:
             yield Text(f"  … {len(acts) - GIT_SHOWN:,} more before", "dim")

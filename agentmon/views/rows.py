@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from agentmon.events import Alert, GitActivity
 from agentmon.views.report import Moment, Report, SourceRow
-from agentmon.views.wording import UNKNOWN, clock, count, mebibytes, money, percent
+from agentmon.views.wording import UNKNOWN, clock, count, counted, mebibytes, money, percent
 
 USAGE_HEAD = ("agent", "model", "input", "cached", "output", "cost", "cost by", "source")
 USAGE_RIGHT = frozenset({"input", "cached", "output", "cost"})
@@ -53,6 +53,13 @@ def git(report: Report) -> Iterator[Row]:
     """The timeline, oldest first."""
     for moment in report.git:
         yield report.since_start(moment.time), *_act(moment.what)
+
+
+def git_words(report: Report) -> str:
+    """How many acts of which kind; which of them are in the timeline, if not all."""
+    seen = sum(report.state.git_operations.values())
+    rest = f"; the last {len(report.git):,} in detail" if seen > len(report.git) else ""
+    return counted(report.state.git_operations) + rest
 
 
 def errors(report: Report) -> Iterator[Row]:
