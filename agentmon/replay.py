@@ -4,7 +4,7 @@
     for event in read(path, say): ...        # every event, decoded
     for events in follow(path, say): ...     # what is there, then what comes; an empty list where nothing came: sleep
 
-`records` and `follow_records` give each event with its line, for those who pass on what was recorded.
+`records` and `follow_records` give lists of events with their lines, for those who pass on what was recorded.
 
 `say` takes one line of text that a person should know (a corrupt line by its number, a newer version), without any
 prefix: `say("run.ndjson:17: not an event: ...")`. No fault of a file ends the reading. `path` may be `-` for stdin.
@@ -41,22 +41,21 @@ _ISO = len("2026-01-01T00:00:00.000000Z")
 
 def read(path: str, say: Say) -> Iterator[Event]:
     """All events of a file, in its order."""
-    return (event for event, _ in records(path, say))
+    return (event for found in records(path, say) for event, _ in found)
 
 
-def records(path: str, say: Say, wants: Wants | None = None, last: int | None = None) -> Iterator[Record]:
-    """All events of a file with their lines.
+def records(path: str, say: Say, wants: Wants | None = None, last: int | None = None) -> Iterator[list[Record]]:
+    """All events of a file with their lines, as many at a time as were read at once.
 
     wants: asked of each log entry that can be told by its bytes; one that is not wanted is passed over undecoded.
     last: only so many lines from the end, where the file has an end.
     """
-    offset, before = last_lines(path, last) if last is not None and path != "-" else (0, 0)
+    offset, before = last_lines(path, last) if last is not None else (0, 0)
     decoder = Decoder(path, say, wants, before)
     lines = Lines()
     for data in _blocks(path, offset):
-        for line in lines.feed(data):
-            yield from _with_line(line, decoder.events(line))
-    yield from _with_line(lines.rest, decoder.close(lines.rest))
+        yield [record for line in lines.feed(data) for record in _with_line(line, decoder.events(line))]
+    yield [*_with_line(lines.rest, decoder.close(lines.rest))]
 
 
 def fold_file(path: str, say: Say, watch: Callable[[Event], None] | None = None) -> RunTelemetry:
