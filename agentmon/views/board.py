@@ -259,7 +259,8 @@ class Board:
                 self._watches[path] = RunWatch(path, self._say)
             else:
                 self._passed.add(path)
-        if not undecided:
+        # times of files are coarse: a run that began in the same moment would be overlooked for good
+        if not undecided and time.time_ns() - seen > _YOUNG_S * 1e9:
             self._folder_seen = seen
 
 

@@ -354,3 +354,16 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "pipe"):
         with pytest.raises(AgentmonError):
             next(follow(str(path), pytest.fail))
+
+
+def test_a_log_entry_without_its_end_is_told_by_the_fast_fold(tmp_path: Path) -> None:
+    log = Log(run_log(tmp_path))
+    log.started()
+    log.said("one")
+    log.raw(log.line(ActivityLog("2027-01-15T08:00:00.000000Z", "info", "two", "orchestrator", "stdout"))[:-30] + b"\n")
+    log.said("three")
+    log.release()
+    said: list[str] = []
+    assert fold_file(str(log.path), said.append).log_levels == {"info": 2}
+    assert len(said) == 1
+    assert said[0].startswith(f"{log.path}:3: not an event")
