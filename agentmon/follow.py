@@ -1,10 +1,12 @@
 """Follow: the lines of a file as they come, across rotation, removal and truncation; and when it is over."""
 
 import os
+import stat
 import time
 from collections.abc import Iterator
 
 from agentmon import runs
+from agentmon.errors import AgentmonError
 
 BLOCK = 1 << 20
 LONGEST = 32 << 20  # a line beyond this is no event of ours (a batch of the largest ones stays below)
@@ -40,7 +42,10 @@ class Lines:
 
 
 class Follower:
-    """One file, read as far as it goes whenever it is polled. It need not exist yet, nor any more."""
+    """One file, read as far as it goes whenever it is polled. It need not exist yet, nor any more.
+
+    Polling raises AgentmonError for what cannot be read at all.
+    """
 
     def __init__(self, path: str, offset: int = 0) -> None:
         self.path = path
@@ -121,8 +126,13 @@ class Follower:
                 return
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError:
+        except OSError as error:
+            if self._fd is None and not isinstance(error, FileNotFoundError):
+                raise AgentmonError(f"{self.path}: {error.strerror}") from None
             return
+        if not stat.S_ISREG(there.st_mode):
+            os.close(fd)
+            raise AgentmonError(f"{self.path}: not a regular file; only those can be followed")
         if self._fd is not None:
             self._retired.append((self._fd, self._lines, time.monotonic() + _RETIRED_S))
             os.lseek(self._fd, self._offset, os.SEEK_SET)
@@ -145,6 +155,8 @@ class Follower:
 
 def last_lines(path: str, count: int) -> tuple[int, int]:
     """Where the last `count` lines of a file begin, and how many lines are before them; 0, 0 for what is no file."""
+    if not os.path.isfile(path):  # opening a pipe, and leaving it, is something that its writer notices
+        return 0, 0
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -198,8 +210,6 @@ def _is_locked(fd: int) -> bool:
 
 
 def _is_run_log(path: str) -> bool:
-    from agentmon.errors import AgentmonError
-
     try:
         return os.path.dirname(os.path.abspath(path)) == os.path.realpath(runs.runs_dir())
     except AgentmonError:

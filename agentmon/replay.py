@@ -4,63 +4,53 @@
     for event in read(path, say): ...        # every event, decoded
     for events in follow(path, say): ...     # what is there, then what comes; an empty list where nothing came: sleep
 
-`records` and `follow_records` give each event with its line, for those who pass on what was recorded.
+`records` and `follow_records` give lists of events with their lines, for those who pass on what was recorded.
 
 `say` takes one line of text that a person should know (a corrupt line by its number, a newer version), without any
 prefix: `say("run.ndjson:17: not an event: ...")`. No fault of a file ends the reading. `path` may be `-` for stdin.
 """
 
 import contextlib
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-
-import orjson
 
 from agentmon import checked, ndjson
+from agentmon.decoder import END, LOG_LINE, Decoder, Say, Wants
 from agentmon.errors import AgentmonError
-from agentmon.events import VERSION, ActivityLog, Event, Lifecycle
+from agentmon.events import ActivityLog, Event
 from agentmon.follow import BLOCK, Follower, Lines, last_lines
 from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, count_entry
 
-Say = Callable[[str], None]
+__all__ = [
+    "Decoder", "Fold", "Progress", "Record", "Say", "Wants", "fold_file", "follow", "follow_records", "read", "records",
+]  # fmt: skip
+
 Progress = Callable[[int], None]
 Record = tuple[Event, bytes]
-Wants = Callable[[str, str, float], bool]  # a log entry's agent, level and Unix time
 
-_NAMED = 10  # faults that are named one by one; a file of garbage is not to fill the terminal
-_PLAIN = b'{"v":%d,' % VERSION
-_LOG_LINE = re.compile(
-    rb'(\{"v":1,"type":"agent_telemetry","run_id":"[^"\\]*","seq":)(\d+)'
-    rb'(,"agent_id":"([^"\\]*)","team_id":"([^"\\]*)","event":"log_entry","data":\{"activity_log":\{"timestamp":")'
-    rb'[^"\\]*","level":"(info|warning|error)","message":"'
-)
-_END = re.compile(rb',"timestamp":(\d+(?:\.\d+)?)\}\s*\Z')
 _ISO = len("2026-01-01T00:00:00.000000Z")
 
 
 def read(path: str, say: Say, progress: Progress | None = None) -> Iterator[Event]:
     """All events of a file, in its order. progress: is told how many more bytes were read."""
-    return (event for event, _ in records(path, say, progress=progress))
+    return (event for found in records(path, say, progress=progress) for event, _ in found)
 
 
 def records(
     path: str, say: Say, wants: Wants | None = None, last: int | None = None, progress: Progress | None = None
-) -> Iterator[Record]:  # fmt: skip
-    """All events of a file with their lines.
+) -> Iterator[list[Record]]:  # fmt: skip
+    """All events of a file with their lines, as many at a time as were read at once.
 
     wants: asked of each log entry that can be told by its bytes; one that is not wanted is passed over undecoded.
     last: only so many lines from the end, where the file has an end. progress: as in `read`.
     """
-    offset, before = last_lines(path, last) if last is not None and path != "-" else (0, 0)
+    offset, before = last_lines(path, last) if last is not None else (0, 0)
     decoder = Decoder(path, say, wants, before)
     lines = Lines()
     for data in _blocks(path, progress, offset):
-        for line in lines.feed(data):
-            yield from _with_line(line, decoder.events(line))
-    yield from _with_line(lines.rest, decoder.close(lines.rest))
+        yield [record for line in lines.feed(data) for record in _with_line(line, decoder.events(line))]
+    yield [*_with_line(lines.rest, decoder.close(lines.rest))]
 
 
 def fold_file(
@@ -110,119 +100,13 @@ def _with_line(line: bytes, events: Iterable[Event]) -> Iterator[Record]:
     return ((event, line if len(found) == 1 else ndjson.encode(event).rstrip()) for event in found)
 
 
-class Decoder:
-    """Lines to events; says what is wrong with a line, and goes on."""
-
-    def __init__(self, path: str, say: Say, wants: Wants | None = None, before: int = 0) -> None:
-        self.name = "stdin" if path == "-" else path
-        self.closed = False
-        self._say = say
-        self._open: set[str] = set()  # runs that began here and have not ended
-        self._wants = wants
-        self.number = before  # of the line that was read last
-        self._faults = 0
-        self._said: set[str] = set()
-
-    def events(self, line: bytes) -> Iterable[Event]:
-        """The events of one whole line: one, none, or those of a batch."""
-        self.number += 1
-        if self._wants is not None and self._is_unwanted(line):
-            return ()
-        try:
-            event = checked.decode(line)
-        except ndjson.NotAnEvent as error:
-            return self._other(line, str(error))
-        if not line.startswith(_PLAIN):
-            self._look_at_version(line)
-        self.saw(event)
-        return (event,)
-
-    def saw(self, event: Event) -> None:
-        """Take note of beginnings and ends: the file is closed where all of its runs are."""
-        if isinstance(event.payload, Lifecycle):
-            if event.payload.state in ("stopped", "error"):
-                self._open.discard(event.run_id)
-                self.closed = not self._open
-            else:
-                self._open.add(event.run_id)
-                self.closed = False
-
-    def fault(self, what: str, number: int = 0) -> None:
-        """Name a fault with the number of its line, by default of the one that was just read."""
-        self._faults += 1
-        if self._faults <= _NAMED:
-            self._say(f"{self.name}:{number or self.number}: {what}")
-
-    def close(self, rest: bytes = b"") -> Iterable[Event]:
-        """What is left at the end: a line without its newline is a whole event, or cut. Says what was not named."""
-        events: Iterable[Event] = ()
-        if rest.strip(b"\0 \r\n\t"):
-            self.number += 1
-            try:
-                event = checked.decode(rest)
-                self.saw(event)
-                events = (event,)
-            except ndjson.NotAnEvent:
-                self.fault("the last line is cut short; the rest was read")
-        if self._faults > _NAMED:
-            self._say(f"{self.name}: {self._faults - _NAMED} more lines that are no events")
-        return events
-
-    def _is_unwanted(self, line: bytes) -> bool:
-        found, end = _LOG_LINE.match(line), _END.search(line, max(0, len(line) - 64))
-        if found is None or end is None or self._wants is None:
-            return False
-        agent = found[4].decode("utf-8", "replace")
-        return not self._wants(agent, found[6].decode(), float(end[1]))
-
-    def _other(self, line: bytes, why: str) -> Iterable[Event]:
-        """What is no event by itself: batches, snapshots, blank lines, versions to come, and faults."""
-        if not line.strip():
-            return ()
-        try:
-            raw = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            raw = None
-        if not isinstance(raw, dict):
-            self.fault(f"not an event: {why}" if raw is None else "not an event: not a JSON object")
-            return ()
-        match raw.get("event"):
-            case "batch" if isinstance(raw.get("data"), dict) and isinstance(raw["data"].get("events"), list):
-                return [event for item in raw["data"]["events"] for event in self._item(item)]
-            case "snapshot":
-                self._once("begins inside a run: what came before is not in its sums")
-                return ()
-        if isinstance(raw.get("v"), int) and raw["v"] > VERSION:
-            self._look_at_version(line)
-            return ()
-        self.fault(f"not an event: {why}")
-        return ()
-
-    def _item(self, item: Any) -> Iterable[Event]:
-        try:
-            event = checked.decode(orjson.dumps(item))
-        except ndjson.NotAnEvent as error:
-            self.fault(f"not an event in a batch: {error}")
-            return ()
-        self.saw(event)
-        return (event,)
-
-    def _look_at_version(self, line: bytes) -> None:
-        version = orjson.loads(line).get("v")
-        if isinstance(version, int) and version > VERSION:
-            self._once(
-                f"has events of version {version}; this agentmon knows {VERSION} and reads what it knows of them"
-            )
-
-    def _once(self, what: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            self._say(f"{self.name}: {what}")
-
-
 class Fold:
     """One run's state from its lines. A log entry is told by its bytes and counted; the last of each agent are kept
-    as they are, and decoded when somebody looks."""
+    as they are, and decoded when somebody looks.
+
+    A log entry that is damaged inside of its text only is counted like any other (decoding all of them takes five
+    times as long); `read` names it.
+    """
 
     def __init__(
         self, decoder: Decoder, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None
@@ -276,14 +160,14 @@ class Fold:
         if line.startswith(head):  # the same run as before, and mostly the same agent
             comma = line.find(b",", len(head))
             at = comma + len(self._who) + _ISO
-            if line.startswith(self._who, comma) and line.startswith(b'","level":"', at) and line.endswith(b"}"):
+            if line.startswith(self._who, comma) and line.startswith(b'","level":"', at) and _is_whole(line):
                 end = line.find(b'"', at + 11)
                 level = _LEVELS.get(line[at + 11 : end])
                 digits = line[len(head) : comma]
                 if level is not None and digits.isdigit():
                     return self._count(line, int(digits), level)
-        found = _LOG_LINE.match(line)
-        if found is None or _END.search(line, max(0, len(line) - 64)) is None:
+        found = LOG_LINE.match(line)
+        if found is None or END.search(line, max(0, len(line) - 64)) is None:
             return None
         first, seq, who, agent, team, level_name = found.groups()
         try:
@@ -336,6 +220,10 @@ def _blocks(path: str, progress: Progress | None = None, offset: int = 0) -> Ite
 _LEVELS = {b"info": "info", b"warning": "warning", b"error": "error"}
 
 
+def _is_whole(line: bytes) -> bool:
+    return line.endswith(b"}") and line.find(b'}},"timestamp":', len(line) - 48) > 0
+
+
 def _time(line: bytes) -> float | None:
-    found = _END.search(line, max(0, len(line) - 64))
+    found = END.search(line, max(0, len(line) - 64))
     return float(found[1]) if found else None

@@ -6,7 +6,7 @@ import re
 import select
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import cast
 
@@ -19,7 +19,6 @@ from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, wants_colour
 
 _POLL_MS = 200
-_BATCH = 200
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may obey them
 
@@ -70,12 +69,10 @@ def command(
     lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
     wants = None if wanted.everything else wanted.entry
     lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
-    if follows and path != "-":
-        batches = follow_records(path, _say, wants, lines_back)
-    else:
-        batches = _batches(records(path, _say, wants, lines_back))
+    follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
+    batches = (follow_records if follows else records)(path, _say, wants, lines_back)
     try:
-        for found in _from_last(batches, wanted, last):
+        for found in _from_last(batches, wanted, last, follows):
             if as_json:
                 data = b"".join(_json(line, terminal) for _, line in found)
             else:
@@ -95,22 +92,14 @@ def _say(text: str) -> None:
     click.echo(f"agentmon: {text}", err=True)
 
 
-def _batches(found: Iterable[Record]) -> Iterator[list[Record]]:
-    batch: list[Record] = []
-    for record in found:
-        batch.append(record)
-        if len(batch) >= _BATCH:
-            yield batch
-            batch = []
-    yield batch
-
-
-def _from_last(batches: Iterator[list[Record]], wanted: Wanted, last: int | None) -> Iterator[list[Record]]:
+def _from_last(
+    batches: Iterator[list[Record]], wanted: Wanted, last: int | None, follows: bool
+) -> Iterator[list[Record]]:
     """The wanted events, of those that are there already only the last ones."""
     if last is not None:
         kept: deque[Record] = deque(maxlen=last)
         for found in batches:
-            if not found:  # all that was there was read
+            if not found and follows:  # all that was there was read
                 break
             kept.extend(record for record in found if wanted(record[0]))
         yield [*kept]

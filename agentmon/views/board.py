@@ -185,11 +185,14 @@ class Shown:
         return self.agent.agent_id == self.run.state.agent_id
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it stands for the whole run: it bears the run's name, or is alone."""
+        return self.is_main or len(self.run.state.agents) == 1
+
+    @property
     def sums(self) -> Sums:
-        """Its own usage; that of the whole run where the run has one agent."""
-        if len(self.run.state.agents) == 1:
-            return self.run.totals
-        return self.run.sums.get(self.agent.agent_id, Sums())
+        """Its own usage; that of the whole run where it stands for that."""
+        return self.run.totals if self.is_whole else self.run.sums.get(self.agent.agent_id, Sums())
 
 
 class Board:
@@ -256,7 +259,8 @@ class Board:
                 self._watches[path] = RunWatch(path, self._say)
             else:
                 self._passed.add(path)
-        if not undecided:
+        # times of files are coarse: a run that began in the same moment would be overlooked for good
+        if not undecided and time.time_ns() - seen > _YOUNG_S * 1e9:
             self._folder_seen = seen
 
 

@@ -79,7 +79,7 @@ def line(shown: Shown, cells: int, now: float, ink: Ink, selected: bool = False)
 
 
 def usage_row(shown: Shown, cells: int, now: float) -> list[Segment]:
-    """Tokens and cost; where that is too much, the cached tokens go first."""
+    """Tokens and cost, of the whole run on its own card; where that is too much, the cached tokens go first."""
     sums = shown.sums
     about = "~" if sums.estimated else ""
     row = [
@@ -91,7 +91,7 @@ def usage_row(shown: Shown, cells: int, now: float) -> list[Segment]:
     cached = [(DIM, " cached "), (PLAIN, count(sums.cache_read_tokens))]
     cost = [(DIM, " cost "), (PLAIN, "-")] if sums.cost_usd is None else [(BOLD, "  " + about + money(sums.cost_usd))]
     rate = shown.run.cost_per_hour(now)
-    if rate is not None and (shown.is_main or len(shown.run.state.agents) == 1):
+    if rate is not None and shown.is_whole:
         cost.append((DIM, f" {money(rate)}/h"))
     return row + (cached if _cells(row + cached + cost) <= cells else []) + cost
 

@@ -1,6 +1,7 @@
 """Detail: one agent at full size."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from agentmon.usage import Sums
 from agentmon.views.board import Shown
@@ -18,6 +19,7 @@ from agentmon.views.text import (
     Ink,
     Segment,
     clean,
+    clock,
     count,
     lasted,
     memory,
@@ -53,13 +55,12 @@ def _about(shown: Shown, columns: int, now: float) -> Iterator[list[Segment]]:
         yield _row("ended", [(PLAIN, fate(state.end))])
     yield from _curves(shown, columns)
     yield _row("usage", usage_row(shown, columns - _LABEL - 1, now))
-    models = state.usage.by_model()
-    for name, sums in models.items():
-        yield _row("", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
-    if len(state.agents) > 1:
-        yield _row("run", _sums(watch.totals))
-        for name, sums in watch.sums.items():
-            yield _row("", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
+    if not shown.is_whole:
+        yield _row("whole run", _sums(watch.totals))
+    for number, (name, sums) in enumerate(state.usage.by_model().items()):
+        yield _row("" if number else "models", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
+    for number, (name, sums) in enumerate(watch.sums.items() if len(state.agents) > 1 else ()):
+        yield _row("" if number else "agents", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
     if unknown := state.usage.calls_unknown():
         yield _row("", [(YELLOW, many(unknown, "call", "calls") + " of unknown size")])
     for number, item in enumerate(state.alerts[-5:]):
@@ -87,7 +88,7 @@ def _curves(shown: Shown, columns: int) -> Iterator[list[Segment]]:
 
 def _log(shown: Shown) -> Iterator[list[Segment]]:
     for entry in shown.agent.activity_logs:
-        at = clean(entry.timestamp)[11:19]
+        at = _local(entry.timestamp)
         style = LEVELS.get(entry.level, PLAIN)
         first, *others = entry.message.split("\n")
         yield [(DIM, at + " "), (style or DIM, f"{clean(entry.level):7} "), (style, clean(first))]
@@ -112,6 +113,14 @@ def _sums(sums: Sums) -> list[Segment]:
 
 def _row(label: str, segments: list[Segment]) -> list[Segment]:
     return [(DIM, f"{label:<{_LABEL}} "), *segments]
+
+
+def _local(timestamp: str) -> str:
+    """The local time of what is written as ISO 8601."""
+    try:
+        return clock(datetime.fromisoformat(timestamp).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return "--:--:--"
 
 
 def _percent(value: float | None) -> str:

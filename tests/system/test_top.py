@@ -258,3 +258,19 @@ def test_tail_ends_quietly_where_nobody_reads(wrapper: Wrapper) -> None:
         assert process.wait(20) in (0, 141)
         assert process.stderr.read() == b""
         process.stderr.close()
+
+
+def test_tail_reads_a_pipe_as_it_comes(wrapper: Wrapper, tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "agentmon", "tail", "-", "-f", "--json"]
+    process = subprocess.Popen(argv, env=wrapper.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    log = Log(tmp_path / "x.ndjson")
+    for text in ("one", "two"):
+        line = log.said(text)
+        process.stdin.write(line)
+        process.stdin.flush()
+        assert process.stdout.readline() == line
+    process.stdin.close()
+    assert process.wait(20) == 0
+    process.stdout.close()

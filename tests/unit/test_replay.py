@@ -12,6 +12,7 @@ from run_logs import START, Log
 from wrapper import until
 
 from agentmon import ndjson
+from agentmon.errors import AgentmonError
 from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle
 from agentmon.follow import LONGEST, Lines, last_lines
 from agentmon.replay import fold_file, follow, read, records
@@ -53,7 +54,9 @@ def test_all_events_come_in_order(tmp_path: Path) -> None:
     events, said = replayed(log.path)
     assert [event.seq for event in events] == [*range(1, 9)]
     assert said == []
-    assert [line for _, line in records(str(log.path), said.append)] == log.path.read_bytes().splitlines()
+    assert [
+        line for found in records(str(log.path), said.append) for _, line in found
+    ] == log.path.read_bytes().splitlines()
 
 
 FAULTS = {
@@ -328,7 +331,7 @@ def test_the_last_events_keep_their_line_numbers(tmp_path: Path) -> None:
     lines[6] = b"broken"
     log.path.write_bytes(b"\n".join(lines) + b"\n")
     said: list[str] = []
-    assert [event.seq for event, _ in records(str(log.path), said.append, last=2)] == [8]
+    assert [event.seq for found in records(str(log.path), said.append, last=2) for event, _ in found] == [8]
     assert said[0].startswith(f"{log.path}:7:")
 
 
@@ -340,7 +343,27 @@ def test_entries_that_nobody_wants_are_not_decoded(tmp_path: Path) -> None:
         asked.append((agent, level, at))
         return level == "error"
 
-    events = [event for event, _ in records(str(log.path), pytest.fail, wants)]
+    events = [event for found in records(str(log.path), pytest.fail, wants) for event, _ in found]
     assert [event.seq for event in events] == [1, 4, 5, 6, 7, 8]
     assert [(agent, level) for agent, level, _ in asked] == [("crew", "info"), ("helper", "warning"), ("crew", "error")]
     assert asked[0][2] == START + 1.0
+
+
+def test_what_cannot_be_followed_is_said(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(AgentmonError):
+            next(follow(str(path), pytest.fail))
+
+
+def test_a_log_entry_without_its_end_is_told_by_the_fast_fold(tmp_path: Path) -> None:
+    log = Log(run_log(tmp_path))
+    log.started()
+    log.said("one")
+    log.raw(log.line(ActivityLog("2027-01-15T08:00:00.000000Z", "info", "two", "orchestrator", "stdout"))[:-30] + b"\n")
+    log.said("three")
+    log.release()
+    said: list[str] = []
+    assert fold_file(str(log.path), said.append).log_levels == {"info": 2}
+    assert len(said) == 1
+    assert said[0].startswith(f"{log.path}:3: not an event")
