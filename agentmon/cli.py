@@ -6,7 +6,9 @@ from agentmon import __version__
 from agentmon.commands.options import CONFIGURED, default_map, load
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
-COMMANDS = ("run", "config", "attach", "parse", "report", "schema", "doctor")
+COMMANDS = (
+    "run", "attach", "top", "tail", "report", "export", "parse", "config", "schema", "doctor",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):

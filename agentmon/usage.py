@@ -6,10 +6,11 @@ nobody told stays None.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentmon.events import TokenUsage
+from agentmon.events import Source, TokenUsage
 from agentmon.sessions import (
     COUNTS,
     TOKENS,
@@ -34,6 +35,15 @@ _TOTALS_OUTLIVE_PROCESSES = frozenset({"codex"})  # 0.169.0
 _OWN_RUNTIME = frozenset({"claude-code", "codex", "copilot-cli", "gemini-cli", "opencode", "pi", "qwen-code"})
 _RECENT = 32  # calls with ids whose usage may be printed once more
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A share of what counts, the source that told it, and who named its cost: the tool, or the price list."""
+
+    source: Source
+    share: Share
+    costs: frozenset[str]
+
+
 _Key = tuple[str, str | None, str | None, int]
 
 
@@ -43,6 +53,7 @@ class Ledger:
 
     _sessions: dict[_Key, Session] = field(default_factory=dict)
     _named: "deque[Seen]" = field(default_factory=lambda: deque(maxlen=_RECENT))
+    _repeats: dict[Source, Sums] = field(default_factory=dict)  # by the source that told a call once more
 
     def add(self, agent_id: str, usage: TokenUsage, process: int = 0) -> None:
         """Take one llm_call event. process: counts up where another stream of events begins."""
@@ -61,6 +72,8 @@ class Ledger:
         if usage.call_id is None:
             known = next((s for s in self._named if not s.repeated and same_figures(s.usage, usage)), None)
             if known is not None:  # the call's own record, and then a print of its usage
+                if known.usage.source != usage.source:
+                    self._repeats.setdefault(usage.source, Sums()).add(usage)
                 known.usage, known.repeated = filled(known.usage, usage), True
                 return
             session.calls.append(seen)
@@ -87,6 +100,24 @@ class Ledger:
     def by_agent(self) -> dict[str, Sums]:
         """Sums per agent_id."""
         return self._by(lambda share: share.agent)
+
+    def origins(self) -> Iterator[Origin]:
+        """What counts, by source, agent and model."""
+        for session in self._counted():
+            seen = (*session.totals, *session.calls)
+            costs = frozenset(s.usage.cost_source for s in seen if s.usage.cost_source is not None)
+            for share in shares(session):
+                yield Origin(seen[0].usage.source, share, costs)
+
+    def told(self) -> dict[Source, Sums]:
+        """What each source told by itself, whether it counts or another source told it better."""
+        told: dict[Source, Sums] = {}
+        for session in self._sessions.values():
+            if _tells_anything(session):
+                told.setdefault((*session.totals, *session.calls)[0].usage.source, Sums()).add(total(session))
+        for source, sums in self._repeats.items():
+            told.setdefault(source, Sums()).add(sums)
+        return {source: _with_total(sums) for source, sums in told.items()}
 
     def calls(self) -> int:
         """How many single calls are known and counted."""

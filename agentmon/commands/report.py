@@ -1,45 +1,87 @@
 """agentmon report"""
 
 import sys
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 import orjson
 
-from agentmon import ndjson, runs
+from agentmon import replay, runs
 from agentmon.errors import AgentmonError
-from agentmon.events import Event
-from agentmon.telemetry import fold, telemetry_dict
-from agentmon.views.summary import summary
+from agentmon.telemetry import telemetry_dict
+
+if TYPE_CHECKING:
+    from agentmon.views.report import Report
 
 
 @click.command("report")
 @click.argument("run", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One AgentTelemetry object.")
-def command(run: str | None, as_json: bool) -> None:
+@click.option("--md", "as_markdown", is_flag=True, help="Markdown.")
+@click.option(
+    "--html", "html_file", metavar="FILE", help="One self-contained page with graphs, into FILE (- for stdout)."
+)
+def command(run: str | None, as_json: bool, as_markdown: bool, html_file: str | None) -> None:
     """One run summed up.
 
     RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
+
+    \b
+    agentmon report                           the newest run, in the terminal
+    agentmon report --json | jq .token_usage
+    agentmon report 20261122T10 --html run.html
     """
-    state = fold(_events(run))
+    if as_json + as_markdown + (html_file is not None) > 1:
+        raise click.UsageError("one of --json, --md and --html at a time")
+    path = "-" if run == "-" else str(runs.find(run))
     if as_json:
+        state = replay.fold_file(path, _notice)
         text = orjson.dumps(telemetry_dict(state), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         sys.stdout.buffer.write(text)
         return
-    for line in summary(state):
-        click.echo(line)
+    report = _report(path)
+    if as_markdown:
+        from agentmon.views.report_markdown import markdown
+
+        click.echo(markdown(report), nl=False)
+    elif html_file is not None:
+        from agentmon.views.report_html import html
+
+        _write(html_file, html(report))
+    else:
+        _show(report)
 
 
-def _events(run: str | None) -> Iterator[Event]:
-    """The events of a run; what is none is named with its line, and the rest is read."""
-    path = "-" if run == "-" else str(runs.find(run))
+def _report(path: str) -> "Report":
+    from pathlib import Path
+
+    from agentmon.views.report import build
+
+    report = build(path, _notice)
+    report.alive = report.state.end is None and path != "-" and runs.is_written(Path(path))
+    return report
+
+
+def _show(report: "Report") -> None:
+    from rich.console import Console
+
+    from agentmon.views.report_text import show
+
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+    show(report, Console(highlight=False))
+
+
+def _write(path: str, text: str) -> None:
+    data = text.encode("utf-8", "replace")
+    if path == "-":
+        sys.stdout.buffer.write(data)
+        return
     try:
-        source = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115 - closed below
+        with open(path, "wb") as file:
+            file.write(data)
     except OSError as error:
         raise AgentmonError(f"{path}: {error.strerror}") from None
-    with source:
-        for number, line in enumerate(source, 1):
-            try:
-                yield ndjson.decode(line)
-            except ndjson.NotAnEvent as error:
-                click.echo(f"agentmon: {path}:{number}: not an event: {error}", err=True)
+
+
+def _notice(text: str) -> None:
+    click.echo(f"agentmon: {text}", err=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import generate
+from tests.bench import generate, reporting
 from tests.bench.measure import (
     Fed,
     Place,
@@ -306,6 +306,20 @@ def _parsed(place: Place, log: Path, times: int) -> tuple[float, float]:
     return median_of(once, times) * 100 * generate.MB / log.stat().st_size, peak
 
 
+# ------------------------------------------------------------------ report
+
+
+def report(place: Place, sizes: Sizes) -> Iterator[Row]:
+    """A run log of so many events summed up."""
+    for what, value, unit, peer in reporting.figures(place, sizes):
+        if unit == "MB":
+            yield Row("report", what, value, unit, at_most=100)
+        else:
+            held = peer is not None
+            yield Row("report", what, value, unit, "jq -s" if held else "", peer, 0.2 if held else None)
+
+
 CASES: dict[str, Case] = {
     "throughput": throughput, "latency": latency, "start": start, "idle": idle, "parsing": parsing,
+    "report": report,
 }  # fmt: skip
