@@ -83,7 +83,7 @@ def usage_row(shown: Shown, cells: int, now: float) -> list[Segment]:
     sums = shown.sums
     about = "~" if sums.estimated else ""
     row = [
-        (DIM, "in "),
+        (DIM, "all in " if shown.is_whole and len(shown.run.state.agents) > 1 else "in "),
         (PLAIN, about + count(sums.input_tokens)),
         (DIM, " out "),
         (PLAIN, about + count(sums.output_tokens)),
