@@ -65,12 +65,12 @@ def _about(shown: Shown, columns: int, height: int, now: float) -> Iterator[list
         yield _row("" if number else "git", git(act))
     if not shown.is_whole:
         yield _row("whole run", _sums(watch.totals))
-    for number, (name, sums) in enumerate(state.usage.by_model().items()):
+    for number, (name, sums) in enumerate(watch.by_model.items()):
         yield _row("" if number else "models", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
     for number, (name, sums) in enumerate(watch.sums.items() if len(state.agents) > 1 else ()):
         yield _row("" if number else "agents", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
-    if unknown := state.usage.calls_unknown():
-        yield _row("", [(YELLOW, many(unknown, "call", "calls") + " of unknown size")])
+    if watch.calls_unknown:
+        yield _row("", [(YELLOW, many(watch.calls_unknown, "call", "calls") + " of unknown size")])
 
 
 def _curves(shown: Shown, columns: int) -> Iterator[list[Segment]]:
