@@ -56,7 +56,9 @@ class RunWatch:
         self.version = 0  # counts up with every change
         self.over_at: float | None = None
         self.sums: dict[str, Sums] = {}
+        self.by_model: dict[str, Sums] = {}
         self.totals = Sums()
+        self.calls_unknown = 0
         self._follower = Follower(path)
         self._decoder = Decoder(path, say)
         self._fold = Fold(self._decoder, self._see)
@@ -156,7 +158,8 @@ class RunWatch:
             return
         self._sums_due = False
         state = self.state
-        self.totals, self.sums = state.usage.totals(), state.usage.by_agent()
+        self.totals, self.sums, self.by_model = state.usage.totals(), state.usage.by_agent(), state.usage.by_model()
+        self.calls_unknown = state.usage.calls_unknown()
         self._sums_after = time.monotonic() + (time.monotonic() - began) / _SUMS_SHARE
         self.version += 1
         if self.totals.cost_usd is not None and state.last_updated is not None:

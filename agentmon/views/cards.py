@@ -83,7 +83,7 @@ def usage_row(shown: Shown, cells: int, now: float) -> list[Segment]:
     sums = shown.sums
     about = "~" if sums.estimated else ""
     row = [
-        (DIM, "in "),
+        (DIM, "all in " if shown.is_whole and len(shown.run.state.agents) > 1 else "in "),
         (PLAIN, about + count(sums.input_tokens)),
         (DIM, " out "),
         (PLAIN, about + count(sums.output_tokens)),
@@ -165,7 +165,7 @@ def _counts_row(shown: Shown, cells: int, now: float) -> list[Segment]:
 
 def _model_row(shown: Shown) -> list[Segment]:
     model = shown.run.models.get(shown.agent.agent_id)
-    unknown = shown.run.state.usage.calls_unknown() if shown.is_main else 0
+    unknown = shown.run.calls_unknown if shown.is_main else 0
     row: list[Segment] = [(DIM, "model "), (PLAIN, clean(model, 128) if model else "-")]
     return [*row, (YELLOW, f" +{unknown} calls unknown")] if unknown else row
 

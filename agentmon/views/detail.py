@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 
 from agentmon.usage import Sums
 from agentmon.views.board import Shown
@@ -32,7 +33,7 @@ _LABEL = 9
 
 def rows(shown: Shown, columns: int, height: int, now: float, ink: Ink, scroll: int) -> list[str]:
     """The rows of the screen; the log takes what the rest leaves, at least a third. scroll: log entries back."""
-    about = [*_about(shown, columns, now)]
+    about = [*_about(shown, columns, height, now)]
     about = about[: max(1, height - max(3, height // 3))]
     logs = [*_log(shown)]
     room = max(0, height - len(about) - 1)
@@ -42,7 +43,7 @@ def rows(shown: Shown, columns: int, height: int, now: float, ink: Ink, scroll: 
     return [ink.row(row, columns) for row in [*about, title, *kept]][:height]
 
 
-def _about(shown: Shown, columns: int, now: float) -> Iterator[list[Segment]]:
+def _about(shown: Shown, columns: int, height: int, now: float) -> Iterator[list[Segment]]:
     watch, state = shown.run, shown.run.state
     yield [
         (BOLD, clean(shown.agent.agent_id, 256)), (DIM, f"  {clean(shown.agent.team_id, 256)}  "),
@@ -55,21 +56,21 @@ def _about(shown: Shown, columns: int, now: float) -> Iterator[list[Segment]]:
         yield _row("ended", [(PLAIN, fate(state.end))])
     yield from _curves(shown, columns)
     yield _row("usage", usage_row(shown, columns - _LABEL - 1, now))
-    if not shown.is_whole:
-        yield _row("whole run", _sums(watch.totals))
-    for number, (name, sums) in enumerate(state.usage.by_model().items()):
-        yield _row("" if number else "models", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
-    for number, (name, sums) in enumerate(watch.sums.items() if len(state.agents) > 1 else ()):
-        yield _row("" if number else "agents", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
-    if unknown := state.usage.calls_unknown():
-        yield _row("", [(YELLOW, many(unknown, "call", "calls") + " of unknown size")])
     for number, item in enumerate(state.alerts[-5:]):
         yield _row("" if number else "alerts", [alert(item)])
     for gap in state.gaps[-3:]:
         what = f"{gap.lost_events} events" if gap.lost_events is not None else f"{gap.lost_bytes} bytes"
         yield _row("missing", [(YELLOW, f"{what} ({clean(gap.reason)})")])
-    for number, act in enumerate(reversed(shown.agent.git_activities)):
+    for number, act in enumerate(islice(reversed(shown.agent.git_activities), max(2, height // 5))):
         yield _row("" if number else "git", git(act))
+    if not shown.is_whole:
+        yield _row("whole run", _sums(watch.totals))
+    for number, (name, sums) in enumerate(watch.by_model.items()):
+        yield _row("" if number else "models", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
+    for number, (name, sums) in enumerate(watch.sums.items() if len(state.agents) > 1 else ()):
+        yield _row("" if number else "agents", [(CYAN, clean(name, 128)), (PLAIN, "  "), *_sums(sums)])
+    if watch.calls_unknown:
+        yield _row("", [(YELLOW, many(watch.calls_unknown, "call", "calls") + " of unknown size")])
 
 
 def _curves(shown: Shown, columns: int) -> Iterator[list[Segment]]:
