@@ -37,7 +37,7 @@ class Agents:
                 continue
             if mark.name not in self._seen:
                 self._seen.add(mark.name)
-                self.attentive = any(not self._seen.isdisjoint(mark.after) for mark in _COMMON)
+                self.attentive = any(not self._seen.isdisjoint(common.after) for common in _COMMON)
             agent = match["agent"].strip() if mark.names else None
             if not mark.this_line:
                 self._acting[line.stream] = agent

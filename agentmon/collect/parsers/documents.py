@@ -15,6 +15,7 @@ from agentmon.events import Stream
 NEEDLES = ('{"', '{ "', "[{", "{\n", "[\n", "{ \n")
 _STARTS = re.compile(r'\{ ?"|\[\{')
 _TRIES = 3
+_DEEPEST = 100  # of pretty-printed JSON: what is deeper is no record of anybody's
 _OPENS = re.compile(r"(?:\[\s*)*[\[{]\s*$")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"')
 _LAST_WORDS = re.compile(r"([A-Za-z_][\w.]{0,40})[\s:=>\"'`*-]{0,8}$")
@@ -97,7 +98,7 @@ class Documents:
         if not text or text[0] not in _AFTER.get(last, _CLOSERS):
             return False
         self._append(opened, text)
-        return opened.size <= JSON_LIMIT and opened.marks <= JSON_MARKS
+        return opened.size <= JSON_LIMIT and opened.marks <= JSON_MARKS and opened.depth <= _DEEPEST
 
     @staticmethod
     def _append(opened: _Open, text: str) -> None:

@@ -133,7 +133,8 @@ class Refs:
         self._patience = 12
 
     def take(self, line: str) -> Take:
-        found = next((r for framed in peel(line) if (r := git_shapes.ref(framed.text))), None)
+        texts = (line,) if "\t" in line else (framed.text for framed in peel(line))  # --porcelain begins with a tab
+        found = next((r for text in texts if (r := git_shapes.ref(text))), None)
         if found:
             self.refs.append(found)
             return Take.MORE

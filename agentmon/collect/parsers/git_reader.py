@@ -363,7 +363,9 @@ class GitReader:
             # branch than the one that it said we are on: there only the diffstat proves it.
             elsewhere = act.branch is not None and self._history.firmly_off(act.branch)
             if showing.bare and not elsewhere and (showing.kind != "git" or state.name != "stderr"):
+                found = self._undoubt(state) if len(state.doubted) >= _HELD else []
                 state.doubted.append((act, showing))
+                return found
             return []
         same = all(d[0].branch == act.branch and d[1].form == showing.form for d in state.doubted)
         found = [] if same else self._undoubt(state)
@@ -440,6 +442,8 @@ def _inner(block: Block, shape: Shape) -> bool:
     if isinstance(block, git_blocks.Merge):
         return shape.name in ("squashed", "stopped", "merge_failed")
     if isinstance(block, git_blocks.Refs):
+        if shape.name == "from_url" and block.refs and block.url == shape.blanks[0]:
+            return False  # one fetch tells a place once: this is another
         return shape.name in ("refs", "from_url", "fatal", "error", "merge_failed")
     if isinstance(block, git_blocks.Clone | git_blocks.Rewind):
         return shape.name in ("fatal", "error", "merge_failed", "submodule", "detaching", "forwarded")

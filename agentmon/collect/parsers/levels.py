@@ -70,6 +70,8 @@ def level_of(text: str) -> Level:
 
 def structured(text: str) -> tuple[Level, float | None] | None:
     """Level and time (Unix seconds) of a JSON log line; None if it is none."""
+    if '"level"' not in text and '"levelname"' not in text and '"severity"' not in text:
+        return None  # most records: another parser has read them already
     try:
         record = orjson.loads(text)
     except orjson.JSONDecodeError:

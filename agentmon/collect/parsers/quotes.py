@@ -15,6 +15,7 @@ from agentmon.events import Finding, Stream
 _HELD_LINES = 300
 _HELD_CHARS = 64 * 1024
 _SHOWN_LINES = 2000
+_RECORDS = ("{", "[", '"', "}", "]")  # what begins in this way is no quote, and mostly a record
 _EDGES = " \t│┃║|"
 
 _FENCE = re.compile(r"(`{3,9})([^`]{0,80})$")
@@ -45,7 +46,8 @@ _UNUSED_BEFORE = re.compile(  # in the lookahead, the first letters of all these
 )
 _UNUSED_AFTER = re.compile(
     r"[\s)\].]{0,4}(?:would|will|max(?:imum)?|limits?|remaining|left|available|budget|allowed|saved|per)\b"
-    r"| (?:tokens? )?(?:in|is|as|are|was|were|from|of) (?:the|an?|this|that|these|those|each|every|our|your)\b", re.IGNORECASE
+    r"| (?:tokens? )?(?:in|is|as|are|was|were|from|of) (?:the|an?|this|that|these|those|each|every|our|your)\b",
+    re.IGNORECASE,
 )
 
 
@@ -72,7 +74,7 @@ class Unquoted:
     def __init__(self, behind: Parser) -> None:
         self._behind = behind
         self._streams: dict[Stream, _Quotes] = {}
-        self._open = False  # whether a quote is open in any stream
+        self._open = False
         self.needles = tuple(dict.fromkeys((*behind.needles, *NEEDLES)))
 
     @property
@@ -90,10 +92,12 @@ class Unquoted:
         quotes = self._streams.get(line.stream)
         if quotes is None:
             quotes = self._streams[line.stream] = _Quotes()
-        shown_now = list(quotes.feed(line))
-        self._open = quotes.open or any(other.open for other in self._streams.values())
-        for shown in shown_now:
+        if not quotes.open and line.text[:1] in _RECORDS:
+            yield from self._behind.feed(line)
+            return
+        for shown in quotes.feed(line):
             yield from self._behind.feed(shown)
+        self._open = any(quotes.open for quotes in self._streams.values())
 
     def close(self) -> Iterable[Finding]:
         """What was held back, and what the parser behind still holds."""
