@@ -80,7 +80,7 @@ class Pipeline:
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
                 yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
-        for bit, parser in self._parsers:
+        for bit, parser in tuple(self._parsers):
             yield from self._guarded(bit, parser.close)
 
     def cut_bytes(self, stream: Stream) -> int:
@@ -89,21 +89,21 @@ class Pipeline:
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
         data = block.data
-        never = (len(data), 0)
+        never = (len(data) + 1, 0)
         hits = iter(()) if block.truncated else self._hits(data)
-        hit, asker = next(hits, never)
+        end, asker = next(hits, never)
         plain = done = 0  # what lies between was looked at and is plain
         while done < len(data):
             begin = done
             asked = _ALL if block.truncated else self._wanting(state)
             if not asked:
-                if hit == len(data):
+                if end > len(data):
                     break
-                begin = data.rfind(b"\n", done, hit) + 1 or done
+                begin = data.rfind(b"\n", done, end) + 1 or done
             done = data.find(b"\n", begin) + 1
-            while hit < done:
+            while end < done:
                 asked |= asker
-                hit, asker = next(hits, never)
+                end, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
             agent = self._agents.current(stream)
             found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
@@ -122,16 +122,15 @@ class Pipeline:
 
         In windows, as a hit takes 100 bytes of memory.
         """
-        checks, askers = self._checks, self._askers
         for at in range(0, len(data), _WINDOW):
             begin = max(0, at - self._longest)
             part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
             for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
-                end += begin
-                if end > at:
-                    check = checks[needle]
-                    if check is None or check.search(data, max(0, begin + start - _CHECKED), end):
-                        yield end - 1, askers[needle]
+                check = self._checks[needle]
+                if begin + end > at and (
+                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
+                ):
+                    yield begin + end - 1, self._askers[needle]
 
     def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
@@ -185,13 +184,12 @@ class Pipeline:
             return findings or None
         if asked & _SECRETS:
             state.secrets = True
-        levelled = asked & _LEVELS
         watched = state.secrets or state.masker.inside_key
         plain = not findings and not watched and not line.truncated and agent == before == self._agents.current(stream)
-        if plain and not levelled:
+        if plain and not asked & _LEVELS:
             return None
         as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
-        entries = [*state.levels.feed(line)] if levelled else [as_it_is]
+        entries = [*state.levels.feed(line)] if asked & _LEVELS else [as_it_is]
         if plain and entries == [as_it_is]:
             return None
         source = _source(findings)

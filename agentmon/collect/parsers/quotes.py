@@ -74,7 +74,7 @@ class Unquoted:
     def __init__(self, behind: Parser) -> None:
         self._behind = behind
         self._streams: dict[Stream, _Quotes] = {}
-        self._open = False  # whether a quote is open in any stream
+        self._open = False
         self.needles = tuple(dict.fromkeys((*behind.needles, *NEEDLES)))
 
     @property
@@ -95,10 +95,9 @@ class Unquoted:
         if not quotes.open and line.text[:1] in _RECORDS:
             yield from self._behind.feed(line)
             return
-        shown_now = list(quotes.feed(line))
-        self._open = any(quotes.open for quotes in self._streams.values())
-        for shown in shown_now:
+        for shown in quotes.feed(line):
             yield from self._behind.feed(shown)
+        self._open = any(quotes.open for quotes in self._streams.values())
 
     def close(self) -> Iterable[Finding]:
         """What was held back, and what the parser behind still holds."""
