@@ -54,6 +54,7 @@ class Ledger:
     _sessions: dict[_Key, Session] = field(default_factory=dict)
     _named: "deque[Seen]" = field(default_factory=lambda: deque(maxlen=_RECENT))
     _repeats: dict[Source, Sums] = field(default_factory=dict)  # by the source that told a call once more
+    _unnamed: "deque[Seen]" = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def add(self, agent_id: str, usage: TokenUsage, process: int = 0) -> None:
         """Take one llm_call event. process: counts up where another stream of events begins."""
@@ -77,10 +78,16 @@ class Ledger:
                 known.usage, known.repeated = filled(known.usage, usage), True
                 return
             session.calls.append(seen)
+            self._unnamed.append(seen)
             return
         before = session.by_id.get(usage.call_id)
         if before is not None:
             before.usage = _larger(before.usage, usage)
+            return
+        printed = next((s for s in self._unnamed if not s.repeated and same_figures(s.usage, usage)), None)
+        if printed is not None and usage.source == printed.usage.source:  # a print of its usage, and then its own record
+            printed.usage, printed.repeated, printed.agent = filled(usage, printed.usage), True, seen.agent
+            session.by_id[usage.call_id] = printed
             return
         session.by_id[usage.call_id] = seen
         session.calls.append(seen)

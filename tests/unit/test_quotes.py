@@ -29,7 +29,8 @@ def figures(text: str, *, cuts: int = 0) -> list[tuple[int | None, int | None]]:
 
 QUOTED = [
     f"```\n{PRINT}\n```",
-    f'```json\n{{\n  "usage": {{\n    "prompt_tokens": 9,\n    "completion_tokens": 12\n  }}\n}}\n```',
+    '```json\n{\n  "usage": {\n    "prompt_tokens": 9,\n    "completion_tokens": 12\n  }\n}\n```',
+    f"╭───── ✅ Tool Execution Completed (#3) ─────╮\n│  Output: {DICT}  │\n│  {PRINT}  │\n╰─────╯",
     f"diff --git a/R b/R\nindex 12..45 100644\n--- a/R\n+++ b/R\n@@ -1,2 +1,3 @@\n+{DICT}\n {DICT}\n {PRINT}",
     f"commit 1234567\nAuthor: A <a@b>\nDate:   today\n\n    {PRINT}",
     f"$ cat usage.log\n{PRINT}\n{DICT}\n",
@@ -100,6 +101,20 @@ def test_a_total_that_is_an_object_as_its_calls_are() -> None:
         if isinstance(item, Finding) and isinstance(item.payload, TokenUsage):
             ledger.add("run", item.payload)
     assert (ledger.totals().input_tokens, ledger.totals().output_tokens) == (30, 3)
+
+
+def test_a_print_and_then_the_record_of_one_call() -> None:
+    from agentmon.usage import Ledger
+
+    text = (
+        "prompt_token_count=10 candidates_token_count=2 total_token_count=12\n"
+        '{"id":"5bff4e61","usage_metadata":{"prompt_token_count":10,"candidates_token_count":2,"total_token_count":12}}\n'
+    )
+    pipeline, ledger = Pipeline(standard(), logs=False), Ledger()
+    for item in [*pipeline.feed("stdout", text.encode(), 0.0), *pipeline.close(0.0)]:
+        if isinstance(item, Finding) and isinstance(item.payload, TokenUsage):
+            ledger.add("run", item.payload)
+    assert (ledger.totals().input_tokens, ledger.totals().output_tokens, ledger.calls()) == (10, 2, 1)
 
 
 def test_caches_that_are_told_by_age() -> None:

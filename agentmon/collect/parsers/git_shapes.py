@@ -84,7 +84,7 @@ def stat(text: str) -> Stat | None:
 
 def ref(text: str) -> Ref | None:
     """A line of the list that push and fetch print, with the indentation that git gives it."""
-    if " -> " not in text and "]" not in text:
+    if " -> " not in text and "]" not in text and "\t" not in text:
         return None
     if "\t" in text:  # push --porcelain
         fields = text.split("\t")

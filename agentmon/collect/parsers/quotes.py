@@ -31,6 +31,9 @@ _SHOWS = (
 _ECHO = re.compile(rf"(?:\$|❯) (?:cd \S{{1,200}} && )?(?:{'|'.join(_SHOWS)})(?= |$)")
 _CALL = re.compile(r"[●⏺✗✓] \S")  # copilot-cli 1.0.102, claude-code 2.1.197: a tool's call, and below what it was told
 _OF_CALL = re.compile(r" {2,6}[│└⎿] | {4,}\S")
+_BOX = re.compile(  # crewai 1.15.30: boxes about tools, tasks and answers; none of them tells usage
+    r"╭─{1,200} [^╭╮─]{0,8}(?:Tool |Task |Agent (?:Started|Final Answer)|Crew |Reasoning|Thought)[^╭╮]{0,60} ─{1,200}╮"
+)
 _MESSAGE = re.compile(r"={8,} (\w{1,20}) Message ={8,}$")  # langchain-core 1.7.2: `pretty_print`
 _ARGS = re.compile(r"\s{1,2}Args:$")
 _GREPPED = re.compile(r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson|html|ya?ml|toml|csv|out|diff|patch)|[\w./-]{1,200}\.[a-z]{1,4}(?=[:-]\d{1,7}[:-]\S|[:-]\d{1,7}[:-] {2,}))[:-]\d{1,7}[:-]")  # fmt: skip
@@ -63,7 +66,7 @@ class Transcript:
 TRANSCRIPTS = (Transcript("OpenAI Codex v", "tokens used", "codex 0.169.0"),)
 
 NEEDLES = (
-    "```", "● ", "⏺ ", "✗ ", "✓ ", "diff --git ", "@@ -", "Author: ", " Message ===", " Args:", *(t.begins for t in TRANSCRIPTS),
+    "```", "● ", "⏺ ", "✗ ", "✓ ", "diff --git ", "@@ -", "Author: ", "╭─", " Message ===", " Args:", *(t.begins for t in TRANSCRIPTS),
     *(f"{prompt} {start}" for prompt in ("$", "❯") for start in (*_SHOWS, "cd ")),
 )  # fmt: skip
 
@@ -172,6 +175,8 @@ class _Quotes:
         elif text[:1] in "●⏺✗✓" and _CALL.match(text):
             self._reader = _in_call
             return False
+        elif text.startswith("╭─") and _BOX.match(text):
+            self._reader = _in_box
         elif text.startswith("=====") and (message := _MESSAGE.match(text)):
             self._reader = _in_message if message[1] != "Ai" else None
         elif text.endswith("Args:") and _ARGS.match(text):
@@ -217,6 +222,10 @@ def _in_log(text: str) -> bool:
 
 def _in_call(text: str) -> bool:
     return bool(_OF_CALL.match(text))
+
+
+def _in_box(text: str) -> bool:
+    return text.startswith("│")
 
 
 def _in_message(text: str) -> bool:
