@@ -85,7 +85,7 @@ class Ledger:
             before.usage = _larger(before.usage, usage)
             return
         printed = next((s for s in self._unnamed if not s.repeated and same_figures(s.usage, usage)), None)
-        if printed is not None and usage.source == printed.usage.source:  # a print of its usage, and then its own record
+        if printed is not None and usage.source == printed.usage.source:  # its usage, then its record
             printed.usage, printed.repeated, printed.agent = filled(usage, printed.usage), True, seen.agent
             session.by_id[usage.call_id] = printed
             return

@@ -24,7 +24,9 @@ _TEXTS = frozenset(
      "printf", "echo", "prompt", "description", "code", "query", "message", "answer", "final_answer"}
 )  # fmt: skip
 _SENTENCE = re.compile(r"(?:^|[\s│┃║|(])[A-Za-z']{1,20},? (?:[\w']{1,20},? ){0,8}([a-z']{1,20}) $")
-_NAMES = re.compile(r"usage|token|stat|metric|response|result|json|data|event|reply|chunk|output|completion|message|body")
+_NAMES = re.compile(
+    r"usage|token|stat|metric|response|result|json|data|event|reply|chunk|output|completion|message|body"
+)
 _AFTER: dict[str, str] = {  # what the next line of pretty-printed JSON may begin with
     "{": '"}',
     "[": '"{[]-0123456789tfn',

@@ -39,7 +39,8 @@ PATTERNS = (
     ),
     _announced(
         "branch switched", "checkout",
-        r"(?:Switch(?:ing|ed)(?: back)? to|Check(?:ing|ed) out|Changed to)(?: existing| the| git)? branch(?P<_colon>:)? "
+        r"(?:Switch(?:ing|ed)(?: back)? to|Check(?:ing|ed) out|Changed to)(?: existing| the| git)? branch"
+        r"(?P<_colon>:)? "
         + _BRANCH,
         needles=(
             "Switched to", "Switched back", "Switching to", "Switching back", "Checked out ", "Checking out ",

@@ -67,7 +67,11 @@ def pairs(text: str) -> Iterator[tuple[str, int | float, bool, bool]]:
         role, total = _role(match["label"])
         if role is None or match["more"] or (match["money"] and role != "cost"):
             continue
-        if first and role != "cost" and (is_unused(text, match.start("value"), match.end()) or in_backticks(text, match.start())):
+        if (
+            first
+            and role != "cost"
+            and (in_backticks(text, match.start()) or is_unused(text, match.start("value"), match.end()))
+        ):
             return
         first = False
         if role == "cost":

@@ -36,7 +36,10 @@ _BOX = re.compile(  # crewai 1.15.30: boxes about tools, tasks and answers; none
 )
 _MESSAGE = re.compile(r"={8,} (\w{1,20}) Message ={8,}$")  # langchain-core 1.7.2: `pretty_print`
 _ARGS = re.compile(r"\s{1,2}Args:$")
-_GREPPED = re.compile(r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson|html|ya?ml|toml|csv|out|diff|patch)|[\w./-]{1,200}\.[a-z]{1,4}(?=[:-]\d{1,7}[:-]\S|[:-]\d{1,7}[:-] {2,}))[:-]\d{1,7}[:-]")  # fmt: skip
+_GREPPED = re.compile(
+    r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson|html|ya?ml|toml|csv|out|diff|patch)"
+    r"|[\w./-]{1,200}\.[a-z]{1,4}(?=[:-]\d{1,7}[:-]\S|[:-]\d{1,7}[:-] {2,}))[:-]\d{1,7}[:-]"
+)
 _NUMBERED = re.compile(r" {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")")
 _CHANGED = re.compile(r"[+-](?=[\w{\"'])")
 # Around figures of no known tool: they are no consumption, or none of this run's.
@@ -66,7 +69,8 @@ class Transcript:
 TRANSCRIPTS = (Transcript("OpenAI Codex v", "tokens used", "codex 0.169.0"),)
 
 NEEDLES = (
-    "```", "● ", "⏺ ", "✗ ", "✓ ", "diff --git ", "@@ -", "Author: ", "╭─", " Message ===", " Args:", *(t.begins for t in TRANSCRIPTS),
+    "```", "● ", "⏺ ", "✗ ", "✓ ", "diff --git ", "@@ -", "Author: ", "╭─", " Message ===",
+    " Args:", *(t.begins for t in TRANSCRIPTS),
     *(f"{prompt} {start}" for prompt in ("$", "❯") for start in (*_SHOWS, "cd ")),
 )  # fmt: skip
 

@@ -41,7 +41,8 @@ NOT_USAGE = frozenset(  # limits, prices and what tools were asked or answered: 
      "output", "generationconfig", "config", "settings", "capabilities", "modelinfo", "limitdetails", "estimate",
      "estimates", "estimated", "contextwindow", "contextusage", "context", "partial", "kwargsschema", "tools",
      "invocationparams", "aggregatedoutput", "partialresult", "assistantmessageevent", "tooltelemetry",
-     "content", "default", "defaults", "example", "examples", "expected", "sample", "schema", "jsonschema", "inputschema"}
+     "content", "default", "defaults", "example", "examples", "expected", "sample", "schema",
+     "jsonschema", "inputschema"}
 )  # fmt: skip
 ANSWERS = frozenset({"result", "output"})  # a tool's, or a reply: the object around them tells
 _RESULT_TYPES = frozenset(  # records that close a session, and tell its total
