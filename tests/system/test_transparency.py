@@ -365,11 +365,11 @@ def test_environment(wrapper: Wrapper) -> None:
 
 
 def test_all_that_is_added_to_the_environment_is_told(wrapper: Wrapper) -> None:
-    command = python("import os, sys; print(*os.environ, sep='\\n')")
-    bare, wrapped = (set(run(command).out.split()) for run in (wrapper.bare, wrapper.run))
+    command = python("import os, sys; print(*(f'{k}={v}' for k, v in os.environ.items()), sep='\\0')")
+    bare, wrapped = (set(run(command).out.rstrip().split(b"\0")) for run in (wrapper.bare, wrapper.run))
     told = wrapper.run(command, "--dry-run").out.splitlines()
     names = {line.split()[1].split(b"=")[0] for line in told if line.startswith(b"environment")}
-    assert wrapped - bare == names
+    assert {pair.split(b"=")[0] for pair in wrapped - bare} == names
 
 
 def test_argv(wrapper: Wrapper) -> None:

@@ -300,8 +300,8 @@ def _starts(*words: str) -> Callable[[Entry], bool]:
 
 
 def _named_otherwise(entry: Entry) -> bool:
-    """A step that GIT_REFLOG_ACTION has named."""
-    return entry.old != entry.new and not entry.text.startswith(_NAMES)
+    """A step that GIT_REFLOG_ACTION has named. (What makes a worktree leaves one without any name.)"""
+    return entry.text != "" and entry.old != entry.new and not entry.text.startswith(_NAMES)
 
 
 def _known(sha: str) -> str | None:
