@@ -54,18 +54,14 @@ def apply(state: RunTelemetry, event: Event) -> None:
     if state.run_id is None:
         state.run_id, state.agent_id, state.team_id = event.run_id, event.agent_id, event.team_id
     state.last_updated = event.timestamp
-    if event.seq <= state.last_seq:  # the events of another process were appended
-        state.streams += 1
-    state.last_seq = event.seq
+    _count(state, event.seq)
     payload = event.payload
     if isinstance(payload, ProcessMetrics):
         state.process_metrics = payload
         if payload.tree.memory_mb is not None:
             state.peak_memory_mb = max(state.peak_memory_mb or 0.0, payload.tree.memory_mb)
         return
-    agent = state.agents.get(event.agent_id)
-    if agent is None:
-        agent = state.agents[event.agent_id] = AgentTelemetry(event.agent_id, event.team_id)
+    agent = _agent(state, event.agent_id, event.team_id)
     agent.last_updated = event.timestamp
     match payload:
         case ActivityLog():
@@ -97,6 +93,26 @@ def _trust_git(state: RunTelemetry) -> None:
     state.git_operations.clear()
     for agent in state.agents.values():
         agent.git_activities.clear()
+
+
+def count_entry(state: RunTelemetry, agent_id: str, team_id: str, seq: int, level: str) -> None:
+    """Fold one log entry without its text: for readers that keep the texts as bytes and decode the last of them."""
+    _count(state, seq)
+    _agent(state, agent_id, team_id)
+    state.log_levels[level] = state.log_levels.get(level, 0) + 1
+
+
+def _count(state: RunTelemetry, seq: int) -> None:
+    if seq <= state.last_seq:  # the events of another process were appended
+        state.streams += 1
+    state.last_seq = seq
+
+
+def _agent(state: RunTelemetry, agent_id: str, team_id: str) -> AgentTelemetry:
+    agent = state.agents.get(agent_id)
+    if agent is None:
+        agent = state.agents[agent_id] = AgentTelemetry(agent_id, team_id)
+    return agent
 
 
 def fold(events: Iterable[Event]) -> RunTelemetry:

@@ -1,0 +1,49 @@
+"""Checked events: what a file says is held against the field types, so that no reader has to expect other ones."""
+
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from agentmon import ndjson
+from agentmon.events import PAYLOADS, Event, Payload, ProcessMetrics, Tree
+
+
+def decode(line: bytes) -> Event:
+    """The event of one line, all of its fields of their types. Raises ndjson.NotAnEvent."""
+    event = ndjson.decode(line)
+    names = (event.run_id, event.agent_id, event.team_id)
+    if not all(type(name) is str for name in names):
+        raise ndjson.NotAnEvent("run_id, agent_id or team_id is not a text")
+    if type(event.seq) is not int or type(event.timestamp) not in (int, float):
+        raise ndjson.NotAnEvent("seq or timestamp is not a number")
+    _check(event.payload)
+    if isinstance(event.payload, ProcessMetrics):
+        _check(event.payload.tree)
+    return event
+
+
+def _check(payload: Payload | Tree) -> None:
+    for name, types in _TYPES[type(payload)]:
+        if type(getattr(payload, name)) not in types:
+            raise ndjson.NotAnEvent(f"{name} is not what it should be")
+
+
+def _of(hint: Any) -> set[type]:
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return set().union(*(_of(part) for part in get_args(hint)))
+    if origin is Literal:
+        return {str}
+    if hint is float:
+        return {int, float}
+    if hint is NoneType or isinstance(hint, type):
+        return {hint}
+    return {list} if origin is tuple else {dict}
+
+
+def _types(cls: type[Any]) -> tuple[tuple[str, frozenset[type]], ...]:
+    """The types that each field may have once it comes from JSON."""
+    hints = get_type_hints(cls)
+    return tuple((name, frozenset(_of(hints[name]))) for name in cls.__slots__)
+
+
+_TYPES = {cls: _types(cls) for cls in (*PAYLOADS.values(), Tree)}

@@ -1,0 +1,134 @@
+"""agentmon tail"""
+
+import math
+import os
+import re
+import select
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import cast
+
+import click
+
+from agentmon import runs
+from agentmon.events import PAYLOADS, Level
+from agentmon.replay import Record, follow_records, records
+from agentmon.views.tail import Lines, Wanted
+from agentmon.views.text import Ink, wants_colour
+
+_POLL_MS = 200
+_BATCH = 200
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may obey them
+
+
+class Since(click.ParamType[float]):
+    """A Unix time from `90s`, `10m`, `2h`, `1d` (ago), or from an ISO date and time (local, if it has no zone)."""
+
+    name = "when"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        try:
+            if text[-1:] in _UNITS:
+                at = time.time() - float(text[:-1]) * _UNITS[text[-1]]
+                return at if math.isfinite(at) else self.fail(f"{text!r} is no time")
+            return datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{text!r}: write 10m (s, m, h, d ago) or a time like 2026-01-31T12:00")
+
+
+@click.command("tail")
+@click.argument("run", required=False)
+@click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what comes, until the run ends.")
+@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)),
+              help="Only these events; may be given several times.")  # fmt: skip
+@click.option("--agent", help="Only this agent's.")
+@click.option("--level", type=click.Choice(["info", "warning", "error"]),
+              help="Only log entries of this level or worse (with --event: besides the other events).")  # fmt: skip
+@click.option("--since", type=Since(), help="Only what is newer: 10m, 2h, or a time.")
+@click.option("-n", "--lines", "last", type=click.IntRange(0), metavar="N", help="Begin with the last N events.")
+@click.option("--json", "as_json", is_flag=True, help="The events as they are recorded, one JSON object a line.")
+def command(
+    run: str | None, follows: bool, kinds: tuple[str, ...], agent: str | None, level: str | None, since: float | None,
+    last: int | None, as_json: bool,
+) -> int:  # fmt: skip
+    """The stream of a run, for people.
+
+    RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
+
+    \b
+    agentmon tail -f
+    agentmon tail --level warning --since 10m
+    agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
+    """
+    path = "-" if run == "-" else str(runs.find(run))
+    wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
+    terminal = os.isatty(1)
+    lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
+    batches = follow_records(path, _say) if follows and path != "-" else _batches(records(path, _say))
+    try:
+        for found in _from_last(batches, wanted, last):
+            if as_json:
+                data = b"".join(_json(line, terminal) for _, line in found)
+            else:
+                data = "".join(f"{text}\n" for event, _ in found for text in lines.of(event)).encode("utf-8", "replace")
+            if data:
+                _write(data)
+            elif follows and not _wait():
+                return 0
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    return 0
+
+
+def _say(text: str) -> None:
+    click.echo(f"agentmon: {text}", err=True)
+
+
+def _batches(found: Iterable[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    for record in found:
+        batch.append(record)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _from_last(batches: Iterator[list[Record]], wanted: Wanted, last: int | None) -> Iterator[list[Record]]:
+    """The wanted events, of those that are there already only the last ones."""
+    if last is not None:
+        kept: deque[Record] = deque(maxlen=last)
+        for found in batches:
+            if not found:  # all that was there was read
+                break
+            kept.extend(record for record in found if wanted(record[0]))
+        yield [*kept]
+    for found in batches:
+        yield [record for record in found if wanted(record[0])]
+
+
+def _json(line: bytes, terminal: bool) -> bytes:
+    if not terminal:
+        return line + b"\n"
+    text = line.decode("utf-8", "replace")
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
+
+
+def _write(data: bytes) -> None:
+    """To stdout, all of it, and past Python's buffer: a reader that is gone is noticed here and not at exit."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+def _wait() -> bool:
+    """Wait for more; False once nobody reads any more."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return not any(what & (select.POLLERR | select.POLLNVAL) for _, what in poll.poll(_POLL_MS))

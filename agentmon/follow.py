@@ -1,0 +1,163 @@
+"""Follow: the lines of a file as they come, across rotation, removal and truncation; and when it is over."""
+
+import os
+import time
+
+from agentmon import runs
+
+BLOCK = 1 << 20
+LONGEST = 32 << 20  # a line beyond this is no event of ours (a batch of the largest ones stays below)
+_LOCK_CHECK_S = 0.25
+_YOUNG_S = 2.0  # a run log is made, and locked a moment later
+_RETIRED_S = 1.0  # a writer notices within 0.25 s that its file was moved
+
+
+class Lines:
+    """Bytes to whole lines, without their ends. What is too long to be one comes as far as it was kept."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._held = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` ends."""
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines:
+            if self._parts:
+                lines[0] = b"".join([*self._parts, lines[0]])
+            self._parts, self._held = [], 0
+        if rest and self._held < LONGEST:
+            self._parts.append(rest)
+            self._held += len(rest)
+        return lines
+
+    @property
+    def rest(self) -> bytes:
+        """What is left of a line that has not ended."""
+        return b"".join(self._parts)
+
+
+class Follower:
+    """One file, read as far as it goes whenever it is polled. It need not exist yet, nor any more."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lines = Lines()
+        self._fd: int | None = None
+        self._offset = 0
+        self._retired: list[tuple[int, Lines, float]] = []
+        self._locked = False
+        self._checked = 0.0
+        self._is_run_log = _is_run_log(path)
+
+    @property
+    def rest(self) -> bytes:
+        """What is left of a line that has not ended."""
+        return self._lines.rest
+
+    def poll(self, limit: int = 16 * BLOCK) -> list[bytes]:
+        """The lines that have come, at most about `limit` bytes of them."""
+        self._reopen_if_moved()
+        lines = self._of_retired()
+        if self._fd is None:
+            return lines
+        size = os.fstat(self._fd).st_size
+        if size < self._offset:  # truncated: what is there now is new
+            self._offset, self._lines = 0, Lines()
+        taken = 0
+        while taken < limit and (data := _read(self._fd, self._offset)):
+            self._offset += len(data)
+            taken += len(data)
+            lines += self._lines.feed(data)
+        return lines
+
+    def over(self, closed: bool) -> bool:
+        """Whether nothing more will come, once poll gave nothing. closed: the closing event was read.
+
+        A run log nobody locks is over in any case (the run was lost); any other file is where its runs are closed.
+        """
+        if self._fd is None:
+            return False
+        return not self.written() and (closed or (self._is_run_log and not self._young()))
+
+    def written(self) -> bool:
+        """Whether somebody holds the lock of the run log; asked of the system a few times a second."""
+        now = time.monotonic()
+        if self._fd is not None and now - self._checked >= _LOCK_CHECK_S:
+            self._checked = now
+            self._locked = _is_locked(self._fd)
+        return self._locked
+
+    def close(self) -> None:
+        """Let the files go."""
+        for fd in [self._fd, *(fd for fd, _, _ in self._retired)]:
+            if fd is not None:
+                os.close(fd)
+        self._fd, self._retired = None, []
+
+    def _young(self) -> bool:
+        assert self._fd is not None
+        seen = os.fstat(self._fd)
+        return seen.st_size == 0 and time.time() - seen.st_mtime < _YOUNG_S
+
+    def _reopen_if_moved(self) -> None:
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return  # removed: its writer may go on in the file that we have
+        if self._fd is not None:
+            ours = os.fstat(self._fd)
+            if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                return
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return
+        if self._fd is not None:
+            self._retired.append((self._fd, self._lines, time.monotonic() + _RETIRED_S))
+            os.lseek(self._fd, self._offset, os.SEEK_SET)
+        self._fd, self._lines, self._offset = fd, Lines(), 0
+
+    def _of_retired(self) -> list[bytes]:
+        """What was still written to files that were moved away."""
+        lines: list[bytes] = []
+        kept = []
+        for fd, splitter, until in self._retired:
+            while data := os.read(fd, BLOCK):
+                lines += splitter.feed(data)
+            if time.monotonic() < until:
+                kept.append((fd, splitter, until))
+            else:
+                os.close(fd)
+        self._retired = kept
+        return lines
+
+
+def _read(fd: int, offset: int) -> bytes:
+    try:
+        return os.pread(fd, BLOCK, offset)
+    except OSError:  # a folder, or a disk that fails: there is nothing to read
+        return b""
+
+
+def _is_locked(fd: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _is_run_log(path: str) -> bool:
+    from agentmon.errors import AgentmonError
+
+    try:
+        return os.path.dirname(os.path.abspath(path)) == os.path.realpath(runs.runs_dir())
+    except AgentmonError:
+        return False

@@ -1,0 +1,268 @@
+"""Board: the runs that are looked at, each folded from its log as it grows, and the agents in them."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentmon import runs
+from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage, Tree
+from agentmon.follow import Follower
+from agentmon.replay import Decoder, Fold
+from agentmon.telemetry import AgentTelemetry, RunTelemetry
+from agentmon.usage import Sums
+
+Status = Literal["running", "stopped", "error", "stalled", "lost"]
+
+SAMPLES_KEPT = 240
+STALLED_S = 120.0  # neither output nor work
+_BUSY_PERCENT = 1.0
+_COST_WINDOW_S = 600.0
+_MIN_RATE_S = 30.0  # a cost per hour from less than this says nothing
+_SUMS_SHARE = 0.02  # of the time, at most, goes into summing up usage
+_ENDED_KEPT_S = 300.0
+_SCAN_S = 0.5
+_YOUNG_S = 2.0
+
+
+@dataclass(slots=True)
+class Samples:
+    """The last samples of a run's process tree, for curves."""
+
+    cpu: deque[float | None] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    memory: deque[float | None] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    processes: deque[float | None] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+    threads: deque[float | None] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
+
+    def take(self, metrics: ProcessMetrics) -> None:
+        """Add one sample; the last of a run, when nothing is left to measure, is none."""
+        if metrics.status == "dead":
+            return
+        self.cpu.append(metrics.tree.cpu_percent)
+        self.memory.append(metrics.tree.memory_mb)
+        self.processes.append(metrics.tree.processes)
+        self.threads.append(metrics.tree.threads)
+
+
+class RunWatch:
+    """One run: its log followed, its state, and what only a viewer needs."""
+
+    def __init__(self, path: str, say: Callable[[str], None]) -> None:
+        self.path = path
+        self.samples = Samples()
+        self.models: dict[str, str] = {}  # agent_id -> the model it used last
+        self.version = 0  # counts up with every change
+        self.over_at: float | None = None
+        self.sums: dict[str, Sums] = {}
+        self.totals = Sums()
+        self._follower = Follower(path)
+        self._decoder = Decoder(path, say)
+        self._fold = Fold(self._decoder, self._see)
+        self._busy_at: float | None = None
+        self._stall_told_at: float | None = None
+        self._sums_due = False
+        self._sums_after = 0.0
+        self._costs: deque[tuple[float, float]] = deque()
+
+    @property
+    def state(self) -> RunTelemetry:
+        """The run so far."""
+        return self._fold.state
+
+    @property
+    def tree(self) -> Tree | None:
+        """What its processes use now; None where there are none any more, or none yet."""
+        metrics = self.state.process_metrics
+        return metrics.tree if metrics and metrics.status != "dead" and self.over_at is None else None
+
+    def poll(self) -> bool:
+        """Read what has come; whether there was anything."""
+        if self.over_at is not None:
+            return False
+        lines = self._follower.poll()
+        if lines:
+            self._fold.take(lines)
+            self.version += 1
+        elif self._follower.over(self._decoder.closed):
+            self._fold.end(self._follower.rest)
+            self._follower.close()
+            self.over_at = time.monotonic()
+            self.version += 1
+        self._sum_up()
+        return bool(lines)
+
+    def status(self, now: float) -> Status:
+        """now: Unix seconds. A run is lost where its log has no end and nobody writes it."""
+        end = self.state.end
+        if end is not None and self._decoder.closed:
+            return "stopped" if end.state == "stopped" else "error"
+        if self.over_at is not None:
+            return "lost"
+        active = self.active_at()
+        if self._stall_told_at is not None and (active is None or active <= self._stall_told_at):
+            return "stalled"
+        return "stalled" if active is not None and now - active >= STALLED_S else "running"
+
+    def active_at(self) -> float | None:
+        """When it was last seen to print or to work."""
+        state = self.state
+        told = [agent.last_updated for agent in state.agents.values() if agent.last_updated is not None]
+        times = [*told, self._busy_at] if self._busy_at is not None else told
+        return max(times, default=None)
+
+    def lasted(self, now: float) -> float | None:
+        """Seconds from the start to the end, or to now."""
+        state = self.state
+        if state.end is not None and state.end.duration_s is not None:
+            return state.end.duration_s
+        if state.started_at is None:
+            return None
+        until = state.last_updated if self.over_at is not None else now
+        return max(0.0, (until or now) - state.started_at)
+
+    def cost_per_hour(self, now: float) -> float | None:
+        """What it costs at the pace of the last ten minutes; of the whole run once it is over."""
+        cost, lasted = self.totals.cost_usd, self.lasted(now)
+        if cost is None or lasted is None or lasted < _MIN_RATE_S:
+            return None
+        if self.over_at is None and self._costs and now - self._costs[0][0] >= _MIN_RATE_S:
+            at, before = self._costs[0]
+            return max(0.0, cost - before) / (now - at) * 3600
+        return cost / lasted * 3600
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._follower.close()
+
+    def _see(self, event: Event) -> None:
+        match event.payload:
+            case ProcessMetrics() as metrics:
+                self.samples.take(metrics)
+                if (metrics.tree.cpu_percent or 0.0) >= _BUSY_PERCENT:
+                    self._busy_at = event.timestamp
+            case TokenUsage() as usage:
+                self._sums_due = True
+                if usage.model:
+                    self.models[event.agent_id] = usage.model
+            case Alert(rule="stall"):
+                self._stall_told_at = event.timestamp
+
+    def _sum_up(self) -> None:
+        """Sums over many calls take a moment: not more often than their cost allows."""
+        began = time.monotonic()
+        if not self._sums_due or began < self._sums_after:
+            return
+        self._sums_due = False
+        state = self.state
+        self.totals, self.sums = state.usage.totals(), state.usage.by_agent()
+        self._sums_after = time.monotonic() + (time.monotonic() - began) / _SUMS_SHARE
+        self.version += 1
+        if self.totals.cost_usd is not None and state.last_updated is not None:
+            if not self._costs and state.started_at is not None:
+                self._costs.append((state.started_at, 0.0))
+            self._costs.append((state.last_updated, self.totals.cost_usd))
+            while len(self._costs) > 2 and self._costs[1][0] < state.last_updated - _COST_WINDOW_S:
+                self._costs.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One agent of one run, as a card shows it."""
+
+    run: RunWatch
+    agent: AgentTelemetry
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells this card from others."""
+        return self.run.path, self.agent.agent_id
+
+    @property
+    def is_main(self) -> bool:
+        """Whether the run bears its name."""
+        return self.agent.agent_id == self.run.state.agent_id
+
+    @property
+    def sums(self) -> Sums:
+        """Its own usage; that of the whole run where the run has one agent."""
+        if len(self.run.state.agents) == 1:
+            return self.run.totals
+        return self.run.sums.get(self.agent.agent_id, Sums())
+
+
+class Board:
+    """The runs that were named, or all that go on."""
+
+    def __init__(self, named: Iterable[str], say: Callable[[str], None]) -> None:
+        self._say = say
+        self._watches = {path: RunWatch(path, say) for path in named}
+        self._named = frozenset(self._watches)
+        self._passed: set[str] = set()
+        self._folder_seen: int | None = None
+        self._scan_at = 0.0
+
+    def poll(self) -> bool:
+        """Read what has come everywhere; whether there is more at once."""
+        if not self._named:
+            self._scan()
+        moved = [watch.poll() for watch in [*self._watches.values()]]
+        return any(moved)
+
+    def watches(self) -> list[RunWatch]:
+        """All runs, those that are over last."""
+        return sorted(self._watches.values(), key=lambda w: (w.over_at is not None and not self._named, w.path))
+
+    def shown(self, team: str | None = None) -> Iterator[Shown]:
+        """The agents, the run's own first; of a team."""
+        for watch in self.watches():
+            state = watch.state
+            if state.run_id is None or (team is not None and state.team_id != team):
+                continue
+            for agent in sorted(state.agents.values(), key=lambda a: (a.agent_id != state.agent_id, a.agent_id)):
+                yield Shown(watch, agent)
+
+    def close(self) -> None:
+        """Let the files go."""
+        for watch in self._watches.values():
+            watch.close()
+
+    def _scan(self) -> None:
+        """Take up the runs that began, let go of those that ended a while ago."""
+        now = time.monotonic()
+        if now < self._scan_at:
+            return
+        self._scan_at = now + _SCAN_S
+        for path, watch in [*self._watches.items()]:
+            if watch.over_at is not None and now - watch.over_at > _ENDED_KEPT_S:
+                watch.close()
+                del self._watches[path]
+                self._passed.add(path)
+        try:
+            seen = os.stat(runs.runs_dir()).st_mtime_ns
+        except OSError:
+            return
+        if seen == self._folder_seen:
+            return
+        undecided = False
+        for found in runs.all_logs():
+            path = str(found)
+            if path in self._passed or path in self._watches:
+                continue
+            if _is_young(path):
+                undecided = True  # made, and perhaps not yet locked: asking would be in the way of that
+            elif runs.is_written(found):
+                self._watches[path] = RunWatch(path, self._say)
+            else:
+                self._passed.add(path)
+        if not undecided:
+            self._folder_seen = seen
+
+
+def _is_young(path: str) -> bool:
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return False
+    return seen.st_size == 0 and time.time() - seen.st_mtime < _YOUNG_S
