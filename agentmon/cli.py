@@ -7,7 +7,7 @@ import click
 from agentmon import __version__, config
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
-COMMANDS = ("run", "config", "attach", "parse", "top", "tail", "report", "schema", "doctor")
+COMMANDS = ("run", "config", "attach", "parse", "top", "tail", "report", "history", "schema", "doctor")
 
 CONFIGURED = ("run",)
 

@@ -5,7 +5,8 @@ same session, exact sources with what was printed, repeats with their first. Fig
 nobody told stays None.
 """
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,6 +89,14 @@ class Ledger:
         """Sums per agent_id."""
         return self._by(lambda share: share.agent)
 
+    def by_agent_and_model(self) -> dict[tuple[str, str | None], Sums]:
+        """Sums per agent_id and model, where the model is None if nobody told it."""
+        return self._by(lambda share: (share.agent, share.model))
+
+    def calls_by_agent_and_model(self) -> dict[tuple[str, str | None], int]:
+        """How many single calls of each are counted."""
+        return Counter((seen.agent, seen.usage.model) for s in self._counted() for seen in s.calls)
+
     def calls(self) -> int:
         """How many single calls are known and counted."""
         return sum(len(session.calls) for session in self._counted())
@@ -102,8 +111,8 @@ class Ledger:
             if not _tells(seen.usage) and (seen.usage.status or 200) < 400
         )
 
-    def _by(self, name: Any) -> dict[str, Sums]:
-        groups: dict[str, Sums] = {}
+    def _by(self, name: Callable[[Share], Any]) -> dict[Any, Sums]:
+        groups: dict[Any, Sums] = {}
         for session in self._counted():
             for share in shares(session):
                 key = name(share)
