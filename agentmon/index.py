@@ -91,6 +91,11 @@ def index_path() -> str:
 def open_index(say: Say) -> Index:
     """The index, made where there is none; in memory where it cannot be written. Raises Damaged, AgentmonError."""
     path = index_path()
+    with faults(path):
+        return _open(path, say)
+
+
+def _open(path: str, say: Say) -> Index:
     why = _unwritable(path)
     if why is None:
         try:
@@ -201,24 +206,12 @@ def _connect(name: str) -> sqlite3.Connection:
 
 def _look(db: sqlite3.Connection, path: str) -> bool:
     """Whether a newer agentmon made it; an older one's is brought into our form. Raises Damaged."""
-    with faults_of_content(path):
-        if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-            raise Damaged(path, "it is empty" if not os.path.getsize(path) else "not a history of agentmon")
-        version = int(db.execute("PRAGMA user_version").fetchone()[0])
-        if version < SCHEMA:
-            _bring_forward(db)
+    if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise Damaged(path, "it is empty" if not os.path.getsize(path) else "not a history of agentmon")
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version < SCHEMA:
+        _bring_forward(db)
     return version > SCHEMA
-
-
-@contextmanager
-def faults_of_content(path: str) -> Iterator[None]:
-    """What is wrong with the content is damage; all else goes on to the caller."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-            raise Damaged(path, error) from None
-        raise
 
 
 def _bring_forward(db: sqlite3.Connection) -> None:
@@ -255,6 +248,4 @@ def _copy(path: str) -> sqlite3.Connection:
                 return memory
         except sqlite3.OperationalError:
             continue
-        except sqlite3.DatabaseError as error:
-            raise Damaged(path, error) from None
     return _fresh(":memory:")

@@ -118,8 +118,8 @@ def minutes(index: Index, name: str) -> list[dict[str, Any]]:
     """The curves of a run: a row a minute, also when its log is gone. cpu_percent is the mean of the samples."""
     found = index.db.execute(
         "SELECT minute * 60 AS timestamp, samples, cpu_sum / nullif(cpu_samples, 0) AS cpu_percent, cpu_max, "
-        "memory_max, processes_max, threads_max, cpu_time_s, read_bytes, write_bytes "
-        "FROM minutes JOIN runs r ON r.id = run WHERE r.name = ? ORDER BY minute",
+        "memory_max, processes_max, threads_max, m.cpu_time_s, read_bytes, write_bytes "
+        "FROM minutes m JOIN runs r ON r.id = m.run WHERE r.name = ? ORDER BY minute",
         (name,),
     )
     return [dict(row) for row in found]

@@ -206,7 +206,7 @@ def _read(index: Index, name: str, say: Say) -> Entry | None:
         return None
     with open(fd, "rb", buffering=0) as source:
         stat = os.fstat(fd)
-        if not stat.st_size and time.time() - stat.st_mtime < _YOUNG_S:
+        if not stat.st_size and 0 <= time.time() - stat.st_mtime < _YOUNG_S:
             return None  # it is not locked yet, and must not seem to be by our asking
         written = runs.is_written(path)  # before it is read: the closing event comes before the lock goes
         stamp = (stat.st_ino, stat.st_size, stat.st_mtime_ns)

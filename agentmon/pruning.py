@@ -57,4 +57,4 @@ def remove(index: Index, going: list[Old], say: Say) -> list[Old]:
 
 
 def _is_in_use(old: Old, now: float) -> bool:
-    return now - old.changed < _YOUNG_S or runs.is_written(Path(runs.log_path(old.name)))
+    return 0 <= now - old.changed < _YOUNG_S or runs.is_written(Path(runs.log_path(old.name)))
