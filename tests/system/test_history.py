@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
@@ -129,13 +130,13 @@ def test_prune_says_first_and_never_takes_what_is_written(wrapper):
     (old,) = [log for log in wrapper.run_logs() if log.stem == "old"]
     until(lambda: not is_written(old), "the end of a collector")
     for log in wrapper.run_logs():
-        os.utime(log, (1e9, 1e9))
-    said = history(wrapper, "prune", "--older-than", "30d")
+        os.utime(log, (time.time() - 2 * 86400,) * 2)  # what is over 30 days old, `run` itself removes
+    said = history(wrapper, "prune", "--older-than", "1d")
     assert "old" in said
     assert "going" not in said
     assert "would go: 1 run" in said
     assert len(wrapper.run_logs()) == 2
-    assert "removed: 1 run" in history(wrapper, "prune", "--older-than", "30d", "--yes")
+    assert "removed: 1 run" in history(wrapper, "prune", "--older-than", "1d", "--yes")
     assert [log.stem for log in wrapper.run_logs()] == ["going"]
     assert runs(wrapper).keys() == {"going", "old"}
     going.communicate(b"\n")
