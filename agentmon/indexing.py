@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _YOUNG_S = 2.0  # a run log is made, and locked a moment later
 _BATCH = 25  # runs entered by one transaction
 _TRIES = 5
+_NAMED = 10  # faults that are named one by one
 _BLOCK = 1 << 20
 
 Stamp = tuple[int, int, int]  # inode, size, mtime in ns
@@ -152,8 +153,16 @@ def forget(index: Index, from_scratch: bool) -> int:
 
 def _read_all(index: Index, names: list[str], say: Say, progress: Progress | None) -> None:
     entries: list[Entry] = []
+    unsaid = 0
+
+    def named(text: str) -> None:
+        nonlocal unsaid
+        unsaid += 1
+        if unsaid <= _NAMED:
+            say(text)
+
     for done, name in enumerate(names, 1):
-        entry = _read(index, name, say)
+        entry = _read(index, name, named)
         if entry is not None:
             entries.append(entry)
         if len(entries) >= _BATCH:
@@ -162,6 +171,8 @@ def _read_all(index: Index, names: list[str], say: Say, progress: Progress | Non
         if progress is not None:
             progress(done, len(names))
     _enter_all(index, entries, say)
+    if unsaid > _NAMED:
+        say(f"{unsaid - _NAMED:,} more faults in run logs; `agentmon report RUN` names those of one")
 
 
 def _enter_all(index: Index, entries: list[Entry], say: Say) -> None:
