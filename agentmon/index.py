@@ -8,7 +8,6 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from urllib.parse import quote
 
 from agentmon import runs
 from agentmon.errors import AgentmonError
@@ -42,6 +41,7 @@ USAGE_COLUMNS = (
 _TABLES = (
     "CREATE TABLE runs (id INTEGER PRIMARY KEY, " + ", ".join(f"{n} {kind}" for n, kind in RUN_COLUMNS.items()) + ")",
     "CREATE INDEX runs_started ON runs (started)",
+    "CREATE INDEX runs_state ON runs (state, name, inode)",
     "CREATE TABLE usage (run INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE, agent TEXT NOT NULL, "
     "model TEXT NOT NULL, " + ", ".join(f"{n} NUMERIC" for n in USAGE_COLUMNS) + ", "
     "PRIMARY KEY (run, agent, model)) WITHOUT ROWID",
@@ -221,7 +221,8 @@ def _bring_forward(db: sqlite3.Connection) -> None:
     if int(db.execute("PRAGMA user_version").fetchone()[0]) < SCHEMA:  # else another one has just done it
         for table in _OUR_TABLES:
             db.execute(f"ALTER TABLE {table} RENAME TO old_{table}")
-        db.execute("DROP INDEX IF EXISTS runs_started")
+        for name in ("runs_started", "runs_state"):
+            db.execute(f"DROP INDEX IF EXISTS {name}")
         _make_tables(db)
         for table in reversed(_OUR_TABLES):
             new = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
@@ -236,6 +237,8 @@ def _bring_forward(db: sqlite3.Connection) -> None:
 
 def _copy(path: str) -> sqlite3.Connection:
     """In memory, with all that the file holds, if there is one that can be read."""
+    from urllib.parse import quote
+
     memory = _connect(":memory:")
     if not os.path.exists(path):
         _make_tables(memory)

@@ -1,6 +1,5 @@
 """Questions to the index: runs and sums of runs, chosen by a person's words."""
 
-import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -139,8 +138,10 @@ def _shared(one: str, other: str) -> int:
 
 
 def _run(row: dict[str, Any]) -> dict[str, Any]:
+    from json import loads
+
     row = {"run_id": row.pop("name"), **row}
     for name in ("labels", "argv", "git"):
-        row[name] = json.loads(row[name]) if row[name] else None
+        row[name] = loads(row[name]) if row[name] else None
     row["estimated"] = None if row["estimated"] is None else bool(row["estimated"])
     return row

@@ -216,6 +216,25 @@ def test_a_log_that_is_another_one_now(history):
     assert history.minutes("a")[0]["samples"] == 1
 
 
+def test_runs_named_by_us(history):
+    names = [f"20261122T12000{n}123Z-0000000{n}" for n in range(3)]
+    going = history.log(names[2])
+    going.started()
+    for name in names[:2]:
+        history.finished(name)
+    assert [row["state"] for row in history.rows()].count("running") == 1
+    going.called()
+    going.ended()
+    going.release()
+    again = history.finished(names[0], calls=0)  # another file in its place
+    os.replace(again.path, again.path.with_name("new"))
+    history.finished(names[0], calls=4)
+    assert {row["run_id"]: row["calls"] for row in history.rows()} == {names[0]: 4, names[1]: 1, names[2]: 1}
+    with closing(history.open()) as opened:
+        indexing.forget(opened, from_scratch=False)
+    assert len(history.rows()) == 3
+
+
 def test_what_is_known_outlives_the_log(history):
     history.finished("a")
     log = history.log("b")
