@@ -56,7 +56,7 @@ def create(run_id: str) -> tuple[str, int]:
     path = log_path(run_id)
     folder = os.path.dirname(path)
     try:
-        _make_private(folder)
+        make_private(folder)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
     except FileExistsError:
         raise RunIdTaken(f"{path}: this run id exists already; choose another --run-id") from None
@@ -67,7 +67,7 @@ def create(run_id: str) -> tuple[str, int]:
     return path, fd
 
 
-def _make_private(folder: str) -> None:
+def make_private(folder: str) -> None:
     """Folders that are missing, for us alone (the XDG base directories ask for 0700)."""
     missing = []
     while not os.path.isdir(folder):

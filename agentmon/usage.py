@@ -5,8 +5,8 @@ same session, exact sources with what was printed, repeats with their first. Fig
 nobody told stays None.
 """
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -126,6 +126,14 @@ class Ledger:
             told.setdefault(source, Sums()).add(sums)
         return {source: _with_total(sums) for source, sums in told.items()}
 
+    def by_agent_and_model(self) -> dict[tuple[str, str | None], Sums]:
+        """Sums per agent_id and model, where the model is None if nobody told it."""
+        return self._by(lambda share: (share.agent, share.model))
+
+    def calls_by_agent_and_model(self) -> dict[tuple[str, str | None], int]:
+        """How many single calls of each are counted."""
+        return Counter((seen.agent, seen.usage.model) for s in self._counted() for seen in s.calls)
+
     def calls(self) -> int:
         """How many single calls are known and counted."""
         return sum(len(session.calls) for session in self._counted())
@@ -140,8 +148,8 @@ class Ledger:
             if not _tells(seen.usage) and (seen.usage.status or 200) < 400
         )
 
-    def _by(self, name: Any) -> dict[str, Sums]:
-        groups: dict[str, Sums] = {}
+    def _by(self, name: Callable[[Share], Any]) -> dict[Any, Sums]:
+        groups: dict[Any, Sums] = {}
         for session in self._counted():
             for share in shares(session):
                 key = name(share)

@@ -1,10 +1,8 @@
 """agentmon tail"""
 
-import math
 import os
 import re
 import select
-import time
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,30 +11,14 @@ from typing import cast
 import click
 
 from agentmon import runs
+from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
 from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, wants_colour
 
 _POLL_MS = 200
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may obey them
-
-
-class Since(click.ParamType[float]):
-    """A Unix time from `90s`, `10m`, `2h`, `1d` (ago), or from an ISO date and time (local, if it has no zone)."""
-
-    name = "when"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value).strip()
-        try:
-            if text[-1:] in _UNITS:
-                at = time.time() - float(text[:-1]) * _UNITS[text[-1]]
-                return at if math.isfinite(at) else self.fail(f"{text!r} is no time")
-            return datetime.fromisoformat(text).timestamp()
-        except (ValueError, OverflowError, OSError):
-            self.fail(f"{text!r}: write 10m (s, m, h, d ago) or a time like 2026-01-31T12:00")
 
 
 @click.command("tail")
@@ -47,7 +29,7 @@ class Since(click.ParamType[float]):
 @click.option("--agent", help="Only this agent's.")
 @click.option("--level", type=click.Choice(["info", "warning", "error"]),
               help="Only log entries of this level or worse (with --event: besides the other events).")  # fmt: skip
-@click.option("--since", type=Since(), help="Only what is newer: 10m, 2h, or a time.")
+@click.option("--since", type=Moment(), help="Only what is newer: 10m, 2h, or a time.")
 @click.option("-n", "--lines", "last", type=click.IntRange(0), metavar="N", help="Begin with the last N events.")
 @click.option("--json", "as_json", is_flag=True, help="The events as they are recorded, one JSON object a line.")
 def command(

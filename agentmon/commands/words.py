@@ -1,6 +1,8 @@
 """Words on the command line: durations, sizes, amounts, labels."""
 
+import math
 import re
+import time
 from typing import Any
 
 import click
@@ -25,6 +27,24 @@ class Duration(click.ParamType[float]):
             least = f" of at least {self._least:g}s" if self._least else ""
             self.fail(f"{value!r} is no duration{least} (try 500ms, 2s, 1m)")
         return seconds
+
+
+class Moment(click.ParamType[float]):
+    """A Unix time from `90s`, `10m`, `2h`, `1d` (ago), or from an ISO date and time (local, if it has no zone)."""
+
+    name = "when"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from datetime import datetime
+
+        text = str(value).strip()
+        try:
+            if text[-1:] in ("s", "m", "h", "d"):
+                at = time.time() - float(text[:-1]) * _DURATION[text[-1]]
+                return at if math.isfinite(at) else self.fail(f"{text!r} is no time")
+            return datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{text!r}: write 10m (s, m, h, d ago) or a time like 2026-01-31T12:00")
 
 
 class Size(click.ParamType[float]):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_logs import START, Log
 
-from agentmon.commands.tail import Since
+from agentmon.commands.words import Moment
 from agentmon.events import ActivityLog, Alert, Event, Gap, Lifecycle, TokenUsage
 from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, clean, count, cut, fit, lasted, memory, money, spark, wants_colour, width
@@ -157,11 +157,11 @@ def test_filters(wanted: Wanted, one: Event, expected: bool) -> None:
 def test_since_is_a_span_or_a_time() -> None:
     import time
 
-    assert Since().convert("10m", None, None) == pytest.approx(time.time() - 600, abs=5)
-    assert Since().convert("1970-01-02T00:00:00+00:00", None, None) == 86400
+    assert Moment().convert("10m", None, None) == pytest.approx(time.time() - 600, abs=5)
+    assert Moment().convert("1970-01-02T00:00:00+00:00", None, None) == 86400
     for wrong in ("x", "10", "m", "nans", "9" * 400 + "d"):
         with pytest.raises(Exception, match=r"write 10m|is no time"):
-            Since().convert(wrong, None, None)
+            Moment().convert(wrong, None, None)
 
 
 @pytest.fixture

@@ -1,0 +1,147 @@
+"""Questions to the index: runs and sums of runs, chosen by a person's words."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from agentmon.index import Index
+
+By = Literal["day", "team", "model", "agent"]
+
+_SUMS = (
+    "count(DISTINCT r.id) AS runs, "
+    "count(DISTINCT CASE WHEN r.state IN ('error', 'lost') THEN r.id END) AS failed, "
+    "count(DISTINCT CASE WHEN r.state = 'running' THEN r.id END) AS running, "
+)
+_FIGURES = (
+    "calls", "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens",
+    "reasoning_tokens", "cost_usd",
+)  # fmt: skip
+_GROUPS = {
+    "day": "date(r.started, 'unixepoch', 'localtime')", "team": "coalesce(r.team_id, '')", "model": "u.model",
+    "agent": "u.agent",
+}  # fmt: skip
+_SHOWN = (
+    "name", "state", "agent_id", "team_id", "labels", "argv", "cwd", "host", "parent_run_id", "started", "ended",
+    "duration_s", "exit_code", "signal", "reason", *_FIGURES, "calls_unknown", "estimated", "git", "commits",
+    "cpu_time_s", "peak_memory_mb", "warnings", "errors", "alerts", "lost_events", "lost_bytes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs. agent: runs in which it took part. since, until: when they began (Unix seconds). exit: a status,
+    `ok` or `failed`. min_cost: US dollars."""
+
+    team: str | None = None
+    agent: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    since: float | None = None
+    until: float | None = None
+    exit: str | None = None
+    min_cost: float | None = None
+
+    def condition(self) -> tuple[str, list[Any]]:
+        """The same for SQLite."""
+        terms, values = ["1"], list[Any]()
+        for term, value in (
+            ("r.team_id = ?", self.team), ("r.started >= ?", self.since), ("r.started < ?", self.until),
+            ("r.cost_usd >= ?", self.min_cost),
+        ):  # fmt: skip
+            if value is not None:
+                terms.append(term)
+                values.append(value)
+        if self.agent is not None:
+            terms.append("(r.agent_id = ? OR EXISTS (SELECT 1 FROM usage WHERE run = r.id AND agent = ?))")
+            values += [self.agent, self.agent]
+        for key, value in self.labels:
+            terms.append("EXISTS (SELECT 1 FROM json_each(r.labels) WHERE key = ? AND value = ?)")
+            values += [key, value]
+        if self.exit == "ok":
+            terms.append("r.state = 'stopped'")
+        elif self.exit == "failed":
+            terms.append("r.state IN ('error', 'lost')")
+        elif self.exit is not None:
+            terms.append("r.exit_code = ?")
+            values.append(int(self.exit))
+        return " AND ".join(terms), values
+
+
+def runs(index: Index, wanted: Wanted, limit: int | None = None) -> list[dict[str, Any]]:
+    """Runs, newest first."""
+    condition, values = wanted.condition()
+    found = index.db.execute(
+        f"SELECT {', '.join(_SHOWN)} FROM runs r WHERE {condition} ORDER BY started DESC, name DESC LIMIT ?",
+        [*values, -1 if limit is None else limit],
+    )
+    return [_run(dict(row)) for row in found]
+
+
+def count(index: Index, wanted: Wanted) -> int:
+    """How many runs there are."""
+    condition, values = wanted.condition()
+    return int(index.db.execute(f"SELECT count(*) FROM runs r WHERE {condition}", values).fetchone()[0])
+
+
+def sums(index: Index, wanted: Wanted, by: By, limit: int | None = None) -> list[dict[str, Any]]:
+    """Sums over runs: days newest first, all else by cost and tokens. What nobody told is None; cost_unknown is how
+    many of the runs used tokens whose cost nobody knows."""
+    condition, values = wanted.condition()
+    own = by in ("day", "team")
+    figures = ", ".join(f"sum({'r' if own else 'u'}.{n}) AS {n}" for n in _FIGURES)
+    extra = "sum(r.duration_s) AS duration_s, sum(r.commits) AS commits, " if own else ""
+    part = "r" if own else "u"
+    unknown = (
+        f"count(DISTINCT CASE WHEN {part}.cost_usd IS NULL AND ({part}.calls OR {part}.total_tokens) THEN r.id END)"
+    )
+    source = "runs r" if own else "runs r JOIN usage u ON u.run = r.id"
+    if by == "model":
+        condition += " AND (u.calls OR u.input_tokens OR u.output_tokens OR u.total_tokens OR u.cost_usd)"
+    order = "1 DESC" if by == "day" else "cost_usd DESC, total_tokens DESC, runs DESC, 1"
+    found = index.db.execute(
+        f"SELECT {_GROUPS[by]} AS {by}, {_SUMS} {extra} {figures}, {unknown} AS cost_unknown FROM {source} "
+        f"WHERE {condition} GROUP BY 1 ORDER BY {order} LIMIT ?",
+        [*values, -1 if limit is None else limit],
+    )
+    return [dict(row) for row in found]
+
+
+def names(by: By | None) -> list[str]:
+    """The fields of what `sums`, or else `runs`, gives."""
+    if by is None:
+        return ["run_id", *_SHOWN[1:]]
+    own = ["duration_s", "commits"] if by in ("day", "team") else []
+    return [by, "runs", "failed", "running", *own, *_FIGURES, "cost_unknown"]
+
+
+def minutes(index: Index, name: str) -> list[dict[str, Any]]:
+    """The curves of a run: a row a minute, also when its log is gone. cpu_percent is the mean of the samples."""
+    found = index.db.execute(
+        "SELECT minute * 60 AS timestamp, samples, cpu_sum / nullif(cpu_samples, 0) AS cpu_percent, cpu_max, "
+        "memory_max, processes_max, threads_max, m.cpu_time_s, read_bytes, write_bytes "
+        "FROM minutes m JOIN runs r ON r.id = m.run WHERE r.name = ? ORDER BY minute",
+        (name,),
+    )
+    return [dict(row) for row in found]
+
+
+def shortest(index: Index, name: str) -> str:
+    """The shortest beginning of a run's name that no other run has."""
+    row = index.db.execute(
+        "SELECT (SELECT max(name) FROM runs WHERE name < ?), (SELECT min(name) FROM runs WHERE name > ?)", (name, name)
+    ).fetchone()
+    needed = max((_shared(name, other) for other in row if other is not None), default=0) + 1
+    return name[:needed]
+
+
+def _shared(one: str, other: str) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _run(row: dict[str, Any]) -> dict[str, Any]:
+    from json import loads
+
+    row = {"run_id": row.pop("name"), **row}
+    for name in ("labels", "argv", "git"):
+        row[name] = loads(row[name]) if row[name] else None
+    row["estimated"] = None if row["estimated"] is None else bool(row["estimated"])
+    return row
