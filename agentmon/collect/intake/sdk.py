@@ -27,6 +27,8 @@ _TOOLS = {  # process names of tools that the output parsers know by another or 
 
 def prepare(folder: str, environment: Mapping[bytes, bytes], argv: Sequence[str], asked: bool) -> Prepared | None:
     """Put the hook in front of the child's PYTHONPATH, and name the file that it writes to."""
+    if _isolated(argv):
+        return None
     hook = os.fsencode(HOOK)
     path = os.path.join(folder, "sdk.ndjson")
     if b":" in hook or not os.path.isdir(HOOK):
@@ -41,6 +43,21 @@ def prepare(folder: str, environment: Mapping[bytes, bytes], argv: Sequence[str]
         lambda: SdkReader(path),
         {b"PYTHONPATH": b":".join([hook, *rest]), FILE_VARIABLE: os.fsencode(path)},
     )
+
+
+def _isolated(argv: Sequence[str]) -> bool:
+    """Whether the command is a Python that was told to heed no PYTHONPATH or no sitecustomize: it stays untouched."""
+    if not os.path.basename(argv[0]).startswith("python"):
+        return False
+    for word in argv[1:]:
+        if not word.startswith("-") or word.startswith("--"):
+            return False
+        flags = word[1:].partition("c")[0].partition("m")[0]
+        if {"I", "E", "S"} & set(flags):
+            return True
+        if len(flags) < len(word) - 1:  # -c or -m: what follows is the program's
+            return False
+    return False
 
 
 class SdkReader:
