@@ -10,18 +10,15 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentmon import ndjson
-from agentmon.collect.intake import Reader
+from agentmon.collect.intake import Prepared, Reader
 from agentmon.collect.launch import Description
-from agentmon.collect.pipeline import Pipeline, Plain
-from agentmon.collect.prices import Pricer
+from agentmon.collect.plain import Plain
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import ProcessReader, Sampler
-from agentmon.collect.watch import Limits
-from agentmon.collect.watchdog import Watchdog
-from agentmon.events import Alert, Finding, Gap, Lifecycle, ProcessMetrics
+from agentmon.events import Alert, Finding, Gap, Lifecycle, ProcessMetrics, TokenUsage
 from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
@@ -30,6 +27,12 @@ from agentmon.sinks import Sink, SinkBroken
 from agentmon.sinks.socket import ListenSink
 from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, one_line, telemetry_dict
 
+if TYPE_CHECKING:
+    from agentmon.collect.pipeline import Pipeline
+    from agentmon.collect.watch import Limits
+    from agentmon.collect.watchdog import Watchdog
+
+Price = Callable[[Finding, float], Finding]
 _READ = 1 << 20
 _JOIN = 256 << 10
 _RETRY_MS = 50
@@ -41,21 +44,21 @@ class Collector:
     """Collects one run. pipeline: makes it, at the first output. say: a line for the user, printed by the relay."""
 
     def __init__(
-        self, about: Description, pipeline: Callable[[], Pipeline], pricer: Pricer, sinks: Sequence[Sink],
-        channel: Channel, say: Callable[[str], None], intakes: Sequence[Callable[[], Reader]] = (),
-        limits: Limits | None = None,
+        self, about: Description, pipeline: Callable[[], "Pipeline"], price: Price, sinks: Sequence[Sink],
+        channel: Channel, say: Callable[[str], None], intakes: Sequence[Prepared] = (),
+        limits: "Limits | None" = None,
     ) -> None:  # fmt: skip
-        self._about, self._pricer, self._channel, self._say = about, pricer, channel, say
+        self._about, self._price, self._channel, self._say = about, price, channel, say
         self._make_pipeline = pipeline
         self._pipeline: Pipeline | None = None
-        self._to_open = intakes
+        self._to_open = tuple(intakes)
         self._intakes: list[Reader] = []
         self._intake_at = float("inf")
         self._sinks = list(sinks)
         self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
         listens = any(isinstance(sink, ListenSink) for sink in self._sinks)
         self._viewed = Viewed() if listens or about.summary else None
-        self._dog = Watchdog(about, limits, self._alert, say) if limits is not None else None
+        self._dog = _watchdog(about, limits, self._alert, say) if limits is not None else None
         for sink in self._sinks:
             sink.attach(self._gap_line)
             if isinstance(sink, ListenSink):
@@ -108,6 +111,8 @@ class Collector:
                     self._event(Lifecycle("running", pid=self._pid), frame.time)
                     self._tick_at = 0.0
                     self._open_intakes()
+                    if self._to_open or self._intakes:
+                        self._intake_at = time.monotonic() + _INTAKE_S
                 case frames.LOST:
                     lost = int.from_bytes(frame.data, "little")
                     stream = frames.STREAMS[frame.stream]
@@ -119,10 +124,10 @@ class Collector:
                 self._rest_of_turn()
 
     def _open_intakes(self) -> None:
-        self._intakes = [opened() for opened in self._to_open]
-        self._to_open = ()
-        if self._intakes:
-            self._intake_at = 0.0
+        """Open the sources that have something to tell, or that must be open to hear of it."""
+        ready = [source for source in self._to_open if source.told]
+        self._to_open = tuple(source for source in self._to_open if source not in ready)
+        self._intakes += [source.open() for source in ready]
 
     def _start(self, at: float) -> None:
         about = self._about
@@ -169,7 +174,10 @@ class Collector:
                 sink.offer(piece)
 
     def _record(self, items: Iterable[Plain | Finding], at: float) -> None:
-        priced = (item if isinstance(item, Plain) else self._pricer.price(item, at) for item in items)
+        priced = (
+            self._price(item, at) if isinstance(item, Finding) and isinstance(item.payload, TokenUsage) else item
+            for item in items
+        )
         self._offer(self._recorder.record(priced, at))
 
     def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
@@ -205,6 +213,8 @@ class Collector:
         self._pump(now)
 
     def _take_in(self) -> None:
+        if self._to_open:
+            self._open_intakes()
         for intake in self._intakes:
             self._record(intake.read(), time.time())
 
@@ -232,7 +242,7 @@ class Collector:
     def _end(self) -> None:
         if self._exit is None:
             self._take(self._channel.rest())
-        if self._to_open and not self._intakes:
+        if self._to_open:
             self._open_intakes()
         now = time.time()
         if self._pipeline is not None:
@@ -299,6 +309,14 @@ class Collector:
                 for fd, mask in sink.interests().items():
                     poll.register(fd, mask & ~select.POLLIN)
             poll.poll(_RETRY_MS)
+
+
+def _watchdog(
+    about: Description, limits: "Limits", record: Callable[[Alert], None], say: Callable[[str], None]
+) -> "Watchdog":
+    from agentmon.collect.watchdog import Watchdog
+
+    return Watchdog(about, limits, record, say)
 
 
 def _system_reader() -> ProcessReader:

@@ -15,8 +15,10 @@ from agentmon.sinks import Sink
 if TYPE_CHECKING:
     from agentmon.collect.intake import Prepared
     from agentmon.collect.parsers.patterns import Pattern
-    from agentmon.collect.prices import OwnPrice
+    from agentmon.collect.pipeline import Pipeline
+    from agentmon.collect.prices import OwnPrice, Pricer
     from agentmon.collect.watch import Limits
+    from agentmon.events import Finding
 
 NICE = 5
 
@@ -87,8 +89,6 @@ def _collect(
     from agentmon import redact, runs
     from agentmon.collect.collector import Collector
     from agentmon.collect.intake import remove_folder
-    from agentmon.collect.pipeline import Pipeline
-    from agentmon.collect.prices import Pricer
 
     words = map(_valid, about.argv)
     about = replace(
@@ -103,15 +103,23 @@ def _collect(
         with contextlib.suppress(OSError):
             os.write(notes_fd, text.encode("utf-8", "replace") + b"\n")
 
-    def pipeline() -> Pipeline:
-        from agentmon.collect.parsers.all import standard  # as much to load as all else; many a run prints nothing
+    def pipeline() -> "Pipeline":  # as much to load as all else; many a run prints nothing
+        from agentmon.collect.parsers.all import standard
+        from agentmon.collect.pipeline import Pipeline
 
         parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
         return Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
 
-    pricer = Pricer(reading.prices, notice)
-    opened = [source.open for source in sources]
-    Collector(about, pipeline, pricer, sinks, channel, notice, opened, reading.limits).run()
+    pricers: list[Pricer] = []
+
+    def price(finding: "Finding", at: float) -> "Finding":
+        if not pricers:
+            from agentmon.collect.prices import Pricer
+
+            pricers.append(Pricer(reading.prices, notice))
+        return pricers[0].price(finding, at)
+
+    Collector(about, pipeline, price, sinks, channel, notice, sources, reading.limits).run()
     os.close(notes_fd)  # the relay need not wait for what follows
     if folder is not None:
         remove_folder(folder)

@@ -6,9 +6,7 @@ plain blocks, which cost nanoseconds a line.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import lru_cache
+from dataclasses import replace
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
@@ -16,6 +14,7 @@ from agentmon import redact
 from agentmon.collect.framer import Block, Framer
 from agentmon.collect.parsers import Line, Parser, levels
 from agentmon.collect.parsers.agents import Agents
+from agentmon.collect.plain import Plain, iso
 from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
@@ -23,16 +22,6 @@ _WINDOW = 64 * 1024
 _LEVELS, _SECRETS, _AGENTS, _FIRST_PARSER = 1, 2, 4, 8  # bits: who asks for a needle
 _ALL = -1
 _CHECKED = 48  # bytes before a needle that its check sees
-
-
-@dataclass(frozen=True, slots=True)
-class Plain:
-    """Lines that nobody had to look at: log entries of level info. Each ends in LF. agent: as in a finding."""
-
-    stream: Stream
-    data: bytes
-    time: float
-    agent: str | None = None
 
 
 class Pipeline:
@@ -227,12 +216,6 @@ class _StreamState:
         self.levels = levels.Levels()
         self.masker = redact.Masker()
         self.secrets = False  # whether a line of the entry that is being made may hold one
-
-
-@lru_cache(maxsize=8)
-def iso(time: float) -> str:
-    """Unix seconds as ISO 8601 in UTC, with microseconds."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _source(findings: Iterable[Finding]) -> LogSource:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from agentmon import ndjson
-from agentmon.collect.pipeline import Plain, iso
+from agentmon.collect.plain import Plain, iso
 from agentmon.events import ActivityLog, Event, Finding, Gap, Payload
 from agentmon.piece import Piece
 

@@ -10,7 +10,8 @@ import click
 from agentmon.collect import prices
 from agentmon.collect.parsers import pattern_files
 from agentmon.collect.parsers.all import builtin, standard
-from agentmon.collect.pipeline import Pipeline, Plain
+from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.plain import Plain
 from agentmon.collect.recorder import Recorder
 from agentmon.commands.explain import Explainer
 from agentmon.errors import AgentmonError

@@ -5,7 +5,8 @@ import pytest
 from agentmon.collect.parsers import Line
 from agentmon.collect.parsers.agents import Agents
 from agentmon.collect.parsers.tokens import Tokens
-from agentmon.collect.pipeline import Pipeline, Plain
+from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.plain import Plain
 from agentmon.collect.recorder import Recorder
 from agentmon.ndjson import decode
 

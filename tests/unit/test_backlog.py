@@ -5,7 +5,7 @@ import random
 import pytest
 from stream import check_stream, lost_events, messages
 
-from agentmon.collect.pipeline import Plain
+from agentmon.collect.plain import Plain
 from agentmon.collect.recorder import Recorder
 from agentmon.events import Lifecycle
 from agentmon.piece import Piece

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmon.collect.parsers.tokens import Tokens
-from agentmon.collect.pipeline import Pipeline, Plain
+from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.plain import Plain
 from agentmon.events import Finding, TokenUsage
 from agentmon.usage import TOKENS, Ledger
 

@@ -42,7 +42,8 @@ class Reader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """One source, ready. environment: what it adds for the child. descriptors: what the collector must keep open.
-    arguments: words to insert behind the command's name (only for what was asked for by name)."""
+    arguments: words to insert behind the command's name (only for what was asked for by name). file: where children
+    write; until there is something in it, nobody need read."""
 
     name: str
     open: Callable[[], Reader]
@@ -50,6 +51,17 @@ class Prepared:
     descriptors: frozenset[int] = frozenset()
     notices: tuple[str, ...] = ()
     arguments: tuple[bytes, ...] = ()
+    file: str | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether there is something to read, or only an open reader can know."""
+        if self.file is None:
+            return True
+        try:
+            return os.stat(self.file).st_size > 0
+        except OSError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,13 @@ def prepare(folder: str, environment: Mapping[bytes, bytes], argv: Sequence[str]
         "sdk",
         lambda: SdkReader(path),
         {b"PYTHONPATH": b":".join([hook, *rest]), FILE_VARIABLE: os.fsencode(path)},
+        file=path,
     )
 
 
 def _isolated(argv: Sequence[str]) -> bool:
     """Whether the command is a Python that was told to heed no PYTHONPATH or no sitecustomize: it stays untouched."""
-    if not os.path.basename(argv[0]).startswith("python"):
+    if not argv or not os.path.basename(argv[0]).startswith("python"):
         return False
     for word in argv[1:]:
         if not word.startswith("-") or word.startswith("--"):

@@ -39,7 +39,7 @@ def prepare(folder: str, environment: Mapping[bytes, bytes], argv: Sequence[str]
     added = {_TARGET: os.fsencode(path)}
     if _BRIEF not in environment:
         added[_BRIEF] = b"1"
-    return Prepared(NAME, partial(_open, path, time.time(), _log_sizes()), added)
+    return Prepared(NAME, partial(_open, path, time.time(), _log_sizes()), added, file=path)
 
 
 def _open(path: str, began: float, sizes: Mapping[str, int]) -> Reader:
