@@ -70,9 +70,7 @@ def decode(line: bytes | str) -> Event:
             tree: Any = known.get("tree") or {}
             values: list[Any] = [tree.get(name) for name in _FIELDS[Tree]]
             known["tree"] = Tree(*values)
-        return Event(
-            raw["run_id"], raw["seq"], raw["agent_id"], raw["team_id"], cls(**known), raw["timestamp"]
-        )
+        return Event(raw["run_id"], raw["seq"], raw["agent_id"], raw["team_id"], cls(**known), raw["timestamp"])
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise NotAnEvent(str(error)) from None
 

@@ -35,6 +35,7 @@ _TOTALS_OUTLIVE_PROCESSES = frozenset({"codex"})  # 0.169.0
 _OWN_RUNTIME = frozenset({"claude-code", "codex", "copilot-cli", "gemini-cli", "opencode", "pi", "qwen-code"})
 _RECENT = 32  # calls with ids whose usage may be printed once more
 
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A share of what counts, the source that told it, and who named its cost: the tool, or the price list."""

@@ -8,9 +8,8 @@ import contextlib
 import os
 import select
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentmon import ndjson
 from agentmon.collect.intake import Prepared, Reader
@@ -23,12 +22,11 @@ from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
 from agentmon.relay.stop import END_NOTE
-from agentmon.sinks import Sink, SinkBroken
-from agentmon.sinks.socket import ListenSink
-from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, one_line, telemetry_dict
+from agentmon.sinks import Listening, Sink, SinkBroken
 
 if TYPE_CHECKING:
     from agentmon.collect.pipeline import Pipeline
+    from agentmon.collect.viewed import Viewed
     from agentmon.collect.watch import Limits
     from agentmon.collect.watchdog import Watchdog
 
@@ -56,13 +54,13 @@ class Collector:
         self._intake_at = float("inf")
         self._sinks = list(sinks)
         self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
-        listens = any(isinstance(sink, ListenSink) for sink in self._sinks)
-        self._viewed = Viewed() if listens or about.summary else None
+        listening = [sink for sink in self._sinks if isinstance(sink, Listening)]
+        self._viewed = _viewed() if listening or about.summary else None
         self._dog = _watchdog(about, limits, self._alert, say) if limits is not None else None
         for sink in self._sinks:
             sink.attach(self._gap_line)
-            if isinstance(sink, ListenSink):
-                sink.snapshot = self._snapshot
+        for sink in listening:
+            sink.snapshot = self._snapshot
         self._sampler: Sampler | None = None
         self._tick_at = float("inf")
         self._pid: int | None = None
@@ -268,7 +266,7 @@ class Collector:
             )
         self._event(self._closing(), now)
         if self._viewed is not None and self._about.summary:
-            self._say(END_NOTE + one_line(self._viewed.state))
+            self._say(END_NOTE + self._viewed.one_line())
         self._drain()
         for sink in self._sinks:
             with contextlib.suppress(OSError):
@@ -319,38 +317,16 @@ def _watchdog(
     return Watchdog(about, limits, record, say)
 
 
+def _viewed() -> "Viewed":
+    from agentmon.collect.viewed import Viewed
+
+    return Viewed()
+
+
 def _system_reader() -> ProcessReader:
     from agentmon.collect.processes import SystemReader
 
     return SystemReader()
-
-
-class Viewed:
-    """The fold of all pieces, for readers that come late. Log entries are held as bytes: most are never looked at."""
-
-    def __init__(self) -> None:
-        self.state = RunTelemetry()
-        self._logs: deque[Piece] = deque()
-        self._held = 0
-
-    def add(self, piece: Piece) -> None:
-        """Take one piece."""
-        if piece.event is not None:
-            apply(self.state, piece.event)
-        elif piece.logs:
-            self._logs.append(piece)
-            self._held += piece.count
-            while self._held - self._logs[0].count >= LOGS_KEPT:
-                self._held -= self._logs.popleft().count
-
-    def telemetry(self) -> dict[str, Any]:
-        """The whole AgentTelemetry now."""
-        for piece in self._logs:
-            for line in piece.data.splitlines()[-LOGS_KEPT:]:
-                apply(self.state, ndjson.decode(line))
-        self._logs.clear()
-        self._held = 0
-        return telemetry_dict(self.state)
 
 
 def _joined(arrived: Iterable[Frame]) -> Iterator[Frame]:

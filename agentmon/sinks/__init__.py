@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from agentmon.piece import Piece
@@ -44,3 +45,12 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """The end of the run."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A sink whose readers come at any time: each gets a snapshot (one line) first."""
+
+    snapshot: Callable[[], bytes]
+
+    def attach(self, gap_line: GapLine) -> None: ...

@@ -167,7 +167,8 @@ operation = "merge"
 regex = '''landed (?P<_quote>["'])(?P<branch>[^"']+)(?P=_quote) in (?P<into>\\S+)|landing of (?P<branch2>\\S+)'''
 """
     first, second = found(toml, "landed 'fix/it' in main\nlanding of topic\n")
-    assert isinstance(first, GitActivity) and isinstance(second, GitActivity)
+    assert isinstance(first, GitActivity)
+    assert isinstance(second, GitActivity)
     assert (first.branch, second.branch) == ("main", "topic")
 
 
@@ -175,6 +176,7 @@ def test_the_built_in_ones_work_as_own_ones() -> None:
     listed = pattern_files.toml(builtin())
     text = "Created branch: fix/it\nTokens: 1,200 sent, 300 received. Cost: $0.01 message, $0.02 session.\n"
     branch, usage = found(listed, text)
-    assert isinstance(branch, GitActivity) and isinstance(usage, TokenUsage)
+    assert isinstance(branch, GitActivity)
+    assert isinstance(usage, TokenUsage)
     assert (branch.operation, branch.branch) == ("branch_create", "fix/it")
     assert (usage.input_tokens, usage.output_tokens, usage.cost_usd, usage.tool) == (1200, 300, 0.01, "aider")

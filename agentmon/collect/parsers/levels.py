@@ -24,7 +24,8 @@ NEEDLES = (
 
 _WORDS: dict[str, Level] = {
     "critical": "error", "crit": "error", "fatal": "error", "error": "error", "err": "error", "severe": "error",
-    "alert": "error", "emergency": "error", "panic": "error", "exception": "error", "warning": "warning", "warn": "warning",
+    "alert": "error", "emergency": "error", "panic": "error", "exception": "error", "warning": "warning",
+    "warn": "warning",
     "info": "info", "debug": "info", "trace": "info", "notice": "info", "success": "info", "verbose": "info",
 }  # fmt: skip
 _UPPER = re.compile(
@@ -38,9 +39,12 @@ _LOWER = re.compile(
     re.VERBOSE,
 )
 _MIXED = re.compile(r"^[^a-zA-Z]{0,16}(Error|Warning|Fatal|Critical):\s")
-_RAISED = re.compile(r"^[\s|+]{0,40}(?:[A-Za-z_][\w.]{0,200})?(Error|Exception|KeyboardInterrupt|SystemExit|Warning)(?:$|:\s|:$)")
+_RAISED = re.compile(
+    r"^[\s|+]{0,40}(?:[A-Za-z_][\w.]{0,200})?(Error|Exception|KeyboardInterrupt|SystemExit|Warning)(?:$|:\s|:$)"
+)
 _PANIC = re.compile(r"^(?:panic: |thread '[^']{0,100}' (?:\(\d+\) )?panicked at )")
 _PINO: tuple[tuple[int, Level], ...] = ((60, "error"), (50, "error"), (40, "warning"), (10, "info"))
+_OPENER = re.compile(r"[ +|]{0,400}(?:Exception Group )?")
 _TRACEBACK = "Traceback (most recent call last):"
 _TRACEBACK_LINES = 400
 
@@ -135,7 +139,7 @@ class Levels:
         at = text.find(_TRACEBACK)
         if at >= 0 and not text.startswith("{"):
             opener = text[:at]
-            self._indent = len(opener) - len(opener.lstrip(" ")) if not opener.strip(" +|Exception Group") else 0
+            self._indent = len(opener) - len(opener.lstrip(" ")) if _OPENER.fullmatch(opener) else 0
             self._lines, self._time = [text], line.time
             return
         if text.startswith("{") and (known := structured(text)):

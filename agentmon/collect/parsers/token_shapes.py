@@ -31,9 +31,7 @@ SHAPES: Sequence[Shape] = (
     Shape("RequestUsage", frozenset({"total_tokens"}), "call", "openai-agents", "openai-agents 0.24.0"),
     Shape("RequestUsage", frozenset(), "call", "pydantic-ai", "pydantic-ai 2.68.0"),
     Shape("UsageMetrics", frozenset(), "session", "crewai", "crewai 1.15.30"),
-    Shape(
-        "Usage", frozenset({"requests", "request_tokens"}), None, "pydantic-ai", "no capture: older pydantic-ai"
-    ),
+    Shape("Usage", frozenset({"requests", "request_tokens"}), None, "pydantic-ai", "no capture: older pydantic-ai"),
     Shape("Usage", frozenset({"requests"}), None, "openai-agents", "openai-agents 0.24.0"),
     Shape("RunMetrics", frozenset(), "session", "agno", "agno 3.1.10"),
     Shape("SessionMetrics", frozenset(), "session", "agno", "no capture: older agno"),
