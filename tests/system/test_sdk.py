@@ -225,7 +225,8 @@ def _interpreters():
     for version in VERSIONS:
         pattern = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
         path = str(pattern[-1]) if pattern else shutil.which(f"python{version}")
-        if path is not None:
+        # a version manager's stub is found, and is no interpreter
+        if path is not None and not subprocess.run([path, "-c", "pass"], capture_output=True).returncode:
             found[version] = path
     return found
 
