@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from agentmon.descriptors import close_others
 from agentmon.relay.child import Command, DeathSignal, Wiring, become
-from agentmon.relay.signals import Arrivals, Inherited
+from agentmon.relay.signals import Arrivals, Inherited, changed_children
 from agentmon.relay.terminal import Modes
 
 _ORDER = struct.Struct("iii")  # signal number, to the whole group?, foreground (-1: as it is)
@@ -119,13 +119,7 @@ def _lead(
 
 
 def _watch(child: int, slave: int, report_fd: int) -> None:
-    while True:
-        try:
-            pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
+    for pid, status, usage in changed_children():
         if pid != child:
             continue
         if os.WIFSTOPPED(status):
@@ -135,7 +129,7 @@ def _watch(child: int, slave: int, report_fd: int) -> None:
             # the session's end hangs up the foreground group: let that be ours, not one that a daemon lives in
             os.tcsetpgrp(slave, os.getpgrp())
         os.close(slave)
-        _report(report_fd, {"status": status, "usage": tuple(usage)})
+        _report(report_fd, {"status": status, "usage": usage})
         os._exit(0)
 
 

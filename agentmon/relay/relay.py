@@ -21,7 +21,7 @@ from agentmon.relay.interests import BAD, Interests
 from agentmon.relay.jobs import Session, die_of_interrupt, stop_ourselves
 from agentmon.relay.keys import Keys
 from agentmon.relay.reporter import Reporter
-from agentmon.relay.signals import Arrival, Arrivals, Inherited, Witness
+from agentmon.relay.signals import Arrival, Arrivals, Inherited, Witness, changed_children
 from agentmon.relay.stop import BUDGET_EXIT, END_NOTE, KILL_NOTE, STOP_NOTE, Patience, Stop, family
 from agentmon.relay.terminal import Terminal, get_size, set_size
 
@@ -321,18 +321,12 @@ class Relay:
             self._tell(frames.EXEC)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, status, usage in changed_children():
             if self._session is None and pid == self._pid:
                 if os.WIFSTOPPED(status):
                     self._child_stopped(os.WSTOPSIG(status))
                 else:
-                    self._ended(status, tuple(usage))
+                    self._ended(status, usage)
             elif self._session is not None and pid == self._session.link.pid and not os.WIFSTOPPED(status):
                 self._reported()
                 if self._status is None:  # the monitor was killed: its session is hung up

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentmon.descriptors import close_others
@@ -88,6 +89,18 @@ class Arrivals:
         except BlockingIOError:
             return []
         return [Arrival(*_NOTE.unpack_from(data, at)) for at in range(0, len(data), _NOTE.size)]
+
+
+def changed_children() -> Iterator[tuple[int, int, tuple[float, ...]]]:
+    """Children that have ended or stopped since: pid, wait status, and struct rusage as a tuple."""
+    while True:
+        try:
+            pid, status, usage = os.wait4(-1, os.WNOHANG | os.WUNTRACED)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, status, tuple(usage)
 
 
 def detached_fork(keep: set[int]) -> bool:

@@ -73,11 +73,6 @@ class FileSink:
     def idle(self) -> bool:
         return not self._backlog
 
-    @property
-    def retries(self) -> bool:
-        """Whether it waits for a lock or for room, and wants to be pumped again soon."""
-        return bool(self._backlog)
-
     def close(self) -> None:
         os.close(self._fd)
 

@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import select
-import stat
 import sys
 import termios
 from typing import TYPE_CHECKING
@@ -170,14 +169,6 @@ def _hung_up(fd: int) -> bool:
     poll = select.poll()
     poll.register(fd, 0)
     return bool(poll.poll(0))
-
-
-def is_fifo(path: str) -> bool:
-    """Whether a named pipe is at `path`."""
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except OSError:
-        return False
 
 
 def open_fd(number: int) -> FdSink:

@@ -104,21 +104,16 @@ def settled(told: Figures, total: int | None, tool: int | None, *, excludes_cach
 
 def count(found: Mapping[str, Scalar], names: Sequence[str]) -> int | None:
     """The first of these that is a count; some senders write numbers as strings."""
-    for name in names:
-        value = found.get(name)
-        if value is None or isinstance(value, bool):
-            continue
-        try:
-            number = float(value)
-        except ValueError:
-            continue
-        if math.isfinite(number) and 0 <= number < 1e15:
-            return round(number)
-    return None
+    number = _number(found, names, 1e15)
+    return None if number is None else round(number)
 
 
 def amount(found: Mapping[str, Scalar], names: Sequence[str]) -> float | None:
     """The first of these that is a number."""
+    return _number(found, names, 1e9)
+
+
+def _number(found: Mapping[str, Scalar], names: Sequence[str], below: float) -> float | None:
     for name in names:
         value = found.get(name)
         if value is None or isinstance(value, bool):
@@ -127,7 +122,7 @@ def amount(found: Mapping[str, Scalar], names: Sequence[str]) -> float | None:
             number = float(value)
         except ValueError:
             continue
-        if math.isfinite(number) and 0 <= number < 1e9:
+        if math.isfinite(number) and 0 <= number < below:
             return number
     return None
 

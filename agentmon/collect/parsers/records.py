@@ -263,11 +263,3 @@ def _key(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
     session = next((record[k] for k in _SESSIONS if isinstance(record.get(k), str)), None)
     parent = record.get("parent_tool_use_id")
     return session, parent if isinstance(parent, str) else None
-
-
-class NoGit:
-    """Stands in where nobody reads git."""
-
-    def command(self, command: str | None, output: str, exit_code: int | None) -> list[Finding]:
-        """Nothing."""
-        return []
