@@ -60,6 +60,11 @@ class Follower:
         self._is_run_log = _is_run_log(path)
 
     @property
+    def name(self) -> str:
+        """What a person is told of it."""
+        return self.path
+
+    @property
     def rest(self) -> bytes:
         """What is left of a line that has not ended."""
         return self._lines.rest

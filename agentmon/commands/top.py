@@ -7,6 +7,7 @@ import shutil
 import click
 
 from agentmon import runs
+from agentmon.feeds.logs import Going, Named
 from agentmon.views.board import Board
 from agentmon.views.screen import Screen, is_capable
 from agentmon.views.text import Ink, wants_colour
@@ -30,7 +31,7 @@ def command(names: tuple[str, ...], team: str | None, once: bool) -> int:
     """
     paths = [str(runs.find(name)) for name in names]
     said: list[str] = []
-    board = Board(dict.fromkeys(paths), said.append)
+    board = Board(Named(paths) if paths else Going(), said.append)
     try:
         if once or not is_capable():
             return _print(board, team, said)

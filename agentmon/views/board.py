@@ -1,15 +1,13 @@
-"""Board: the runs that are looked at, each folded from its log as it grows, and the agents in them."""
+"""Board: the runs that are looked at, each folded from its feed as it grows, and the agents in them."""
 
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from agentmon import runs
 from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage, Tree
-from agentmon.follow import Follower
+from agentmon.feeds.feed import Feed, Feeds
 from agentmon.replay import Decoder, Fold
 from agentmon.telemetry import AgentTelemetry, RunTelemetry
 from agentmon.usage import Sums
@@ -23,8 +21,6 @@ _COST_WINDOW_S = 600.0
 _MIN_RATE_S = 30.0  # a cost per hour from less than this says nothing
 _SUMS_SHARE = 0.02  # of the time, at most, goes into summing up usage
 _ENDED_KEPT_S = 300.0
-_SCAN_S = 0.5
-_YOUNG_S = 2.0
 
 
 @dataclass(slots=True)
@@ -47,10 +43,10 @@ class Samples:
 
 
 class RunWatch:
-    """One run: its log followed, its state, and what only a viewer needs."""
+    """One run: its feed read, its state, and what only a viewer needs."""
 
-    def __init__(self, path: str, say: Callable[[str], None]) -> None:
-        self.path = path
+    def __init__(self, feed: Feed, say: Callable[[str], None]) -> None:
+        self.name = feed.name
         self.samples = Samples()
         self.models: dict[str, str] = {}  # agent_id -> the model it used last
         self.version = 0  # counts up with every change
@@ -59,8 +55,8 @@ class RunWatch:
         self.by_model: dict[str, Sums] = {}
         self.totals = Sums()
         self.calls_unknown = 0
-        self._follower = Follower(path)
-        self._decoder = Decoder(path, say)
+        self._feed = feed
+        self._decoder = Decoder(feed.name, say)
         self._fold = Fold(self._decoder, self._see)
         self._busy_at: float | None = None
         self._stall_told_at: float | None = None
@@ -83,13 +79,13 @@ class RunWatch:
         """Read what has come; whether there was anything."""
         if self.over_at is not None:
             return False
-        lines = self._follower.poll()
+        lines = self._feed.poll()
         if lines:
             self._fold.take(lines)
             self.version += 1
-        elif self._follower.over(self._decoder.closed):
-            self._fold.end(self._follower.rest)
-            self._follower.close()
+        elif self._feed.over(self._decoder.closed):
+            self._fold.end(self._feed.rest)
+            self._feed.close()
             self.over_at = time.monotonic()
             self.version += 1
         self._sum_up()
@@ -135,8 +131,8 @@ class RunWatch:
         return cost / lasted * 3600
 
     def close(self) -> None:
-        """Let the file go."""
-        self._follower.close()
+        """Let the feed go."""
+        self._feed.close()
 
     def _see(self, event: Event) -> None:
         match event.payload:
@@ -180,7 +176,7 @@ class Shown:
     @property
     def key(self) -> tuple[str, str]:
         """What tells this card from others."""
-        return self.run.path, self.agent.agent_id
+        return self.run.name, self.agent.agent_id
 
     @property
     def is_main(self) -> bool:
@@ -199,26 +195,25 @@ class Shown:
 
 
 class Board:
-    """The runs that were named, or all that go on."""
+    """The runs of some feeds; those that ended are let go after a while, unless the feeds keep them."""
 
-    def __init__(self, named: Iterable[str], say: Callable[[str], None]) -> None:
+    def __init__(self, feeds: Feeds, say: Callable[[str], None]) -> None:
         self._say = say
-        self._watches = {path: RunWatch(path, say) for path in named}
-        self._named = frozenset(self._watches)
-        self._passed: set[str] = set()
-        self._folder_seen: int | None = None
-        self._scan_at = 0.0
+        self._feeds = feeds
+        self._watches: dict[str, RunWatch] = {}
 
     def poll(self) -> bool:
         """Read what has come everywhere; whether there is more at once."""
-        if not self._named:
-            self._scan()
+        if not self._feeds.keeps:
+            self._let_go()
+        for feed in self._feeds.found():
+            self._watches[feed.name] = RunWatch(feed, self._say)
         moved = [watch.poll() for watch in [*self._watches.values()]]
         return any(moved)
 
     def watches(self) -> list[RunWatch]:
         """All runs, those that are over last."""
-        return sorted(self._watches.values(), key=lambda w: (w.over_at is not None and not self._named, w.path))
+        return sorted(self._watches.values(), key=lambda w: (w.over_at is not None and not self._feeds.keeps, w.name))
 
     def shown(self, team: str | None = None) -> Iterator[Shown]:
         """The agents, the run's own first; of a team."""
@@ -230,46 +225,14 @@ class Board:
                 yield Shown(watch, agent)
 
     def close(self) -> None:
-        """Let the files go."""
+        """Let the feeds go."""
         for watch in self._watches.values():
             watch.close()
+        self._feeds.close()
 
-    def _scan(self) -> None:
-        """Take up the runs that began, let go of those that ended a while ago."""
+    def _let_go(self) -> None:
         now = time.monotonic()
-        if now < self._scan_at:
-            return
-        self._scan_at = now + _SCAN_S
-        for path, watch in [*self._watches.items()]:
+        for name, watch in [*self._watches.items()]:
             if watch.over_at is not None and now - watch.over_at > _ENDED_KEPT_S:
                 watch.close()
-                del self._watches[path]
-                self._passed.add(path)
-        try:
-            seen = os.stat(runs.runs_dir()).st_mtime_ns
-        except OSError:
-            return
-        if seen == self._folder_seen:
-            return
-        undecided = False
-        for found in runs.all_logs():
-            path = str(found)
-            if path in self._passed or path in self._watches:
-                continue
-            if _is_young(path):
-                undecided = True  # made, and perhaps not yet locked: asking would be in the way of that
-            elif runs.is_written(found):
-                self._watches[path] = RunWatch(path, self._say)
-            else:
-                self._passed.add(path)
-        # times of files are coarse: a run that began in the same moment would be overlooked for good
-        if not undecided and time.time_ns() - seen > _YOUNG_S * 1e9:
-            self._folder_seen = seen
-
-
-def _is_young(path: str) -> bool:
-    try:
-        seen = os.stat(path)
-    except OSError:
-        return False
-    return seen.st_size == 0 and time.time() - seen.st_mtime < _YOUNG_S
+                del self._watches[name]

@@ -176,7 +176,7 @@ class Frames:
         return known[1]
 
     def _head(self, shown: list[Shown], now: float) -> list[Segment]:
-        watches = {item.run.path: item.run for item in shown}.values()
+        watches = {item.run.name: item.run for item in shown}.values()
         statuses = [watch.status(now) for watch in watches]
         going = sum(status in ("running", "stalled") for status in statuses)
         sums = Sums()

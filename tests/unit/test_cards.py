@@ -10,6 +10,8 @@ from run_logs import START, Log
 from wrapper import until
 
 from agentmon.events import Alert, Lifecycle, ProcessMetrics, Tree
+from agentmon.feeds.logs import Going
+from agentmon.follow import Follower
 from agentmon.views.board import STALLED_S, Board, RunWatch, Samples
 from agentmon.views.cards import LEAST_HEIGHT, LEAST_WIDTH, card
 from agentmon.views.screen import _split
@@ -30,7 +32,7 @@ def log(tmp_path: Path) -> Log:
 
 
 def watched(log: Log) -> RunWatch:
-    watch = RunWatch(str(log.path), pytest.fail)
+    watch = RunWatch(Follower(str(log.path)), pytest.fail)
     settle(watch)
     return watch
 
@@ -106,13 +108,14 @@ def test_the_board_takes_up_runs_that_begin_and_passes_those_that_are_over(log: 
     old = Log(log.path.with_name("r0.ndjson"))
     old.started()
     old.release()
-    board = Board((), pytest.fail)
+    going = Going()
+    board = Board(going, pytest.fail)
     board.poll()
     assert [item.agent.agent_id for item in board.shown()] == ["crew"]
     assert [*board.shown("red")] == []
     new = Log(log.path.with_name("r2.ndjson"), agent="late", team="red")
     new.started()
-    board._scan_at = 0.0
+    going._scan_at = 0.0
     board.poll()
     assert [item.agent.agent_id for item in board.shown()] == ["crew", "late"]
     assert [item.agent.agent_id for item in board.shown("red")] == ["late"]
@@ -140,7 +143,7 @@ def test_a_card_has_exactly_its_size(
     full(log)
     log.release()
     watch = watched(log)
-    board = Board((), pytest.fail)
+    board = Board(Going(), pytest.fail)
     board._watches = {"x": watch}
     for shown in board.shown():
         drawn = card(shown, cells, rows, log.now, Ink(False), selected)
@@ -157,7 +160,7 @@ def test_a_card_has_exactly_its_size(
 @pytest.mark.parametrize("at_full_size", [False, True])
 def test_a_frame_fits_every_terminal(log: Log, columns: int, rows: int, at_full_size: bool) -> None:
     full(log)
-    board = Board((), pytest.fail)
+    board = Board(Going(), pytest.fail)
     while board.poll():
         pass
     choice = Choice(full=at_full_size, key=(str(log.path), "crew"))
@@ -250,7 +253,7 @@ def test_a_card_is_drawn_anew_only_where_something_changed(log: Log, monkeypatch
     real = top.card
     monkeypatch.setattr(top, "card", lambda *words: drawn.append("") or real(*words))
     monkeypatch.setattr(top.time, "time", lambda: START + 5)
-    board = Board((), pytest.fail)
+    board = Board(Going(), pytest.fail)
     board.poll()
     frames = Frames(board, Ink(False))
     for _ in range(3):

@@ -1,0 +1,80 @@
+"""Run logs as feeds: those that were named, or all that go on on this machine."""
+
+import os
+import time
+from collections.abc import Iterable
+
+from agentmon import runs
+from agentmon.feeds.feed import Feed
+from agentmon.follow import Follower
+
+_SCAN_S = 0.5
+_YOUNG_S = 2.0
+
+
+class Named:
+    """Files that a person named."""
+
+    keeps = True
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = tuple(dict.fromkeys(paths))
+
+    def found(self) -> list[Feed]:
+        """All of them, once."""
+        paths, self._paths = self._paths, ()
+        return [Follower(path) for path in paths]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Going:
+    """The run logs that somebody writes, taken up as the runs begin."""
+
+    keeps = False
+
+    def __init__(self) -> None:
+        self._decided: set[str] = set()
+        self._folder_seen: int | None = None
+        self._scan_at = 0.0
+
+    def found(self) -> list[Feed]:
+        """The runs that began. The folder is read again only when something changed in it."""
+        now = time.monotonic()
+        if now < self._scan_at:
+            return []
+        self._scan_at = now + _SCAN_S
+        try:
+            seen = os.stat(runs.runs_dir()).st_mtime_ns
+        except OSError:
+            return []
+        if seen == self._folder_seen:
+            return []
+        began: list[Feed] = []
+        undecided = False
+        for found in runs.all_logs():
+            path = str(found)
+            if path in self._decided:
+                continue
+            if _is_young(path):
+                undecided = True  # made, and perhaps not yet locked: asking would be in the way of that
+                continue
+            self._decided.add(path)
+            if runs.is_written(found):
+                began.append(Follower(path))
+        # times of files are coarse: a run that began in the same moment would be overlooked for good
+        if not undecided and time.time_ns() - seen > _YOUNG_S * 1e9:
+            self._folder_seen = seen
+        return began
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _is_young(path: str) -> bool:
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return False
+    return seen.st_size == 0 and time.time() - seen.st_mtime < _YOUNG_S
