@@ -1,0 +1,209 @@
+"""Hub: the live state of all runs, read as it grows, and the frames that tell clients of it.
+
+All of it happens in one event loop thread, in small steps: reading a long log gives way to clients again and again.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import orjson
+
+from agentmon.errors import AgentmonError
+from agentmon.feeds.apart import Apart, Claims
+from agentmon.feeds.feed import Feeds
+from agentmon.views.board import Board, RunWatch
+from agentmon.views.serve import frames
+from agentmon.views.serve.changes import Frame, Journal, Mark, Taken
+from agentmon.views.serve.clients import Clients
+from agentmon.views.serve.live import AgentState, Key, LiveRun
+
+TICK_S = 0.2
+IDLE_TICK_S = 1.0  # while nobody looks on
+FRAME_S = 1.0  # at most one frame of an agent in this time
+_LATE_S = 0.05  # a tick that comes late does not delay all frames after it
+_STEP_S = 0.01  # of work, and then others have their turn
+_BEHIND_BYTES = 128 << 10  # read in one step: there is more of it
+_JOURNAL_BYTES = 16 << 20
+
+
+class Hub:
+    """One per server. now: monotonic seconds; wall: Unix seconds."""
+
+    def __init__(
+        self, sources: Sequence[Feeds], say: Callable[[str], None],
+        now: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
+        claims = Claims()
+        self.board = Board([Apart(feeds, claims, say) for feeds in sources], say, LiveRun)
+        self.stream = secrets.token_hex(8)
+        self.journal = Journal(_JOURNAL_BYTES)
+        self.clients = Clients()
+        self.frames_made = 0
+        self._say, self._now, self._wall = say, now, wall
+        self._agents: dict[Key, AgentState] = {}
+        self._marks: dict[Key, set[Mark]] = {}
+        self._waiting: dict[Key, AgentState] = {}  # those that have something to tell
+        self._snapshots: dict[Key, tuple[int, bytes]] = {}  # as of this tick, with the run's version
+
+    @property
+    def clients_connected(self) -> int:
+        """How many there are."""
+        return len(self.clients)
+
+    @property
+    def frames_sent(self) -> int:
+        """Messages given to clients."""
+        return self.clients.frames_sent
+
+    def watch(self, run_id: str) -> RunWatch | None:
+        """A live or recently ended run."""
+        for watch in self.board.watches():
+            if watch.state.run_id == run_id:
+                return watch
+        return None
+
+    def agents(self) -> list[AgentState]:
+        """Every agent of a live or recently ended run."""
+        return [*self._agents.values()]
+
+    def agent(self, key: Key) -> AgentState | None:
+        """One of them."""
+        return self._agents.get(key)
+
+    def teams(self) -> list[str]:
+        """The teams of all of them."""
+        return sorted({agent.team_id for agent in self._agents.values()})
+
+    async def run(self) -> None:
+        """Go on until cancelled."""
+        at = self._now()
+        while True:
+            busy = False
+            began = self._now()
+            for more in self.steps():
+                busy |= more
+                if self._now() - began > _STEP_S:
+                    await asyncio.sleep(0)
+                    began = self._now()
+            self.flush()
+            tick = TICK_S if len(self.clients) else IDLE_TICK_S
+            now = self._now()
+            at = max(at + tick, now) if not busy else now
+            await asyncio.sleep(max(0.0, at - now))
+
+    def tick(self) -> bool:
+        """Read what has come, and make the frames that are due; whether there is more to read at once."""
+        more = any([*self.steps()])
+        self.flush()
+        return more
+
+    def steps(self) -> Iterator[bool]:
+        """Read what has come, one run at a time; whether there is more of it at once."""
+        for watch in self.board.refresh():
+            self._remove(watch)
+        yield False
+        for watch in self.board.watches():
+            assert isinstance(watch, LiveRun)
+            yield self._poll(watch)
+
+    def flush(self) -> None:
+        """Make the frames that are due, and wake the clients that they are for."""
+        now, head = self._now(), self.journal.head
+        self._snapshots.clear()
+        for key, agent in [*self._waiting.items()]:
+            if agent.due_at <= now:
+                self._make(agent, now)
+                if not agent.changes:
+                    del self._waiting[key]
+        if self.journal.head != head:
+            self.clients.wake()
+
+    def snapshot(self, agent: AgentState) -> bytes:
+        """All that is known of an agent, for one client; it goes on with what comes after its mark."""
+        cached = self._snapshots.get(agent.key)
+        if cached is None or cached[0] != agent.run.version:
+            now = self._wall()
+            cached = agent.run.version, frames.snapshot(agent.telemetry(now), agent.seq, self.stream, now)
+            self._snapshots[agent.key] = cached
+        return cached[1]
+
+    def mark(self, agent: AgentState) -> Mark | None:
+        """Where the changes of an agent stand that wait for its next frame; None where none are waiting."""
+        if not agent.changes:
+            return None
+        mark = agent.changes.mark
+        self._marks.setdefault(agent.key, set()).add(mark)
+        return mark
+
+    def farewell(self, key: Key) -> bytes:
+        """An agent that has left, told once more to a client that missed it."""
+        return frames.removed(key, self.journal.head, self.stream)
+
+    def close(self) -> None:
+        """Let the feeds go."""
+        self.board.close()
+
+    def _poll(self, run: LiveRun) -> bool:
+        """Read on in one run; whether it is far behind."""
+        if run.over_at is not None:
+            return False
+        try:
+            run.poll()
+        except Exception as error:  # a fault in one run must not take the others with it
+            what = error.message if isinstance(error, AgentmonError) else f"{error!r}"
+            self._say(f"{run.name}: {what}; it is not shown any more")
+            self.board.drop(run)
+            self._remove(run)
+            return False
+        behind = run.bytes_taken >= _BEHIND_BYTES
+        if not run.is_live:
+            if behind or run.state.run_id is None:
+                return behind
+            run.is_live = True
+            run.touch()
+        status = run.status(self._wall())
+        if status != run.told:
+            run.told = status
+            run.touch()
+        for agent in run.agents.values():
+            if agent.changes and agent.key not in self._waiting:
+                self._agents[agent.key] = self._waiting[agent.key] = agent
+        return behind
+
+    def _make(self, agent: AgentState, now: float) -> None:
+        """One frame of what has changed; of a new agent, of all that is known."""
+        seq, changes, wall = self.journal.head + 1, agent.changes, self._wall()
+        marks = self._marks.pop(agent.key, ())
+        variants: dict[Mark, bytes] = {}
+        agent.seq = seq
+        if changes.whole:
+            changes.clear()
+            payload = frames.snapshot(agent.telemetry(wall), seq, self.stream, wall)
+        else:
+            beside = changes.touched
+            taken = changes.take()
+            usage = orjson.dumps(agent.token_usage(wall))
+
+            def encode(part: Taken) -> bytes:
+                return frames.changed(part, agent.key, agent.run.told, usage, seq, self.stream, wall, beside)
+
+            payload = encode(taken)
+            variants = {mark: encode(taken.after(mark)) for mark in marks}
+        self.journal.add(Frame(seq, agent.key, payload, now, variants=variants))
+        self.frames_made += 1
+        agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - _LATE_S)
+
+    def _remove(self, run: RunWatch) -> None:
+        """The run has left the board: say so of each of its agents that was shown."""
+        assert isinstance(run, LiveRun)
+        for agent in run.agents.values():
+            self._waiting.pop(agent.key, None)
+            self._marks.pop(agent.key, None)
+            if self._agents.get(agent.key) is agent:
+                del self._agents[agent.key]
+                seq = self.journal.head + 1
+                payload = frames.removed(agent.key, seq, self.stream)
+                self.journal.add(Frame(seq, agent.key, payload, self._now(), removal=True))
+        self.clients.wake()
