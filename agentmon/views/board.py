@@ -90,6 +90,7 @@ class RunWatch:
             self._feed.close()
             self.over_at = time.monotonic()
             self.version += 1
+            self._sums_after = 0.0  # these are the last ones
         self._sum_up()
         return bool(lines)
 

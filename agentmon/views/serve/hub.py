@@ -12,7 +12,7 @@ import orjson
 
 from agentmon.errors import AgentmonError
 from agentmon.feeds.apart import Apart, Claims
-from agentmon.feeds.feed import Feeds
+from agentmon.feeds.feed import Feed, Feeds
 from agentmon.views.board import Board, RunWatch
 from agentmon.views.serve import frames
 from agentmon.views.serve.changes import Frame, Journal, Mark, Taken
@@ -24,7 +24,8 @@ IDLE_TICK_S = 1.0  # while nobody looks on
 FRAME_S = 1.0  # at most one frame of an agent in this time
 _LATE_S = 0.05  # a tick that comes late does not delay all frames after it
 _STEP_S = 0.01  # of work, and then others have their turn
-_BEHIND_BYTES = 128 << 10  # read in one step: there is more of it
+_BEHIND_BYTES = 32 << 10  # read in one step: there is more of it
+_SILENT_S = 2.0  # a log that takes longer to read is shown as far as it goes
 _JOURNAL_BYTES = 16 << 20
 
 
@@ -36,7 +37,7 @@ class Hub:
         now: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         claims = Claims()
-        self.board = Board([Apart(feeds, claims, say) for feeds in sources], say, LiveRun)
+        self.board = Board([Apart(feeds, claims, say) for feeds in sources], say, self._watched)
         self.stream = secrets.token_hex(8)
         self.journal = Journal(_JOURNAL_BYTES)
         self.clients = Clients()
@@ -145,6 +146,9 @@ class Hub:
         """Let the feeds go."""
         self.board.close()
 
+    def _watched(self, feed: Feed, say: Callable[[str], None]) -> LiveRun:
+        return LiveRun(feed, say, self._now())
+
     def _poll(self, run: LiveRun) -> bool:
         """Read on in one run; whether it is far behind."""
         if run.over_at is not None:
@@ -159,10 +163,11 @@ class Hub:
             return False
         behind = run.bytes_taken >= _BEHIND_BYTES
         if not run.is_live:
-            if behind or run.state.run_id is None:
+            if run.state.run_id is None or (behind and self._now() - run.found_at < _SILENT_S):
                 return behind
-            run.is_live = True
-            run.touch()
+            run.is_live = not behind
+            for agent in run.agents.values():
+                agent.changes.whole = True
         status = run.status(self._wall())
         if status != run.told:
             run.told = status

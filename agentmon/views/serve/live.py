@@ -109,8 +109,9 @@ class AgentState:
 class LiveRun(RunWatch):
     """One run of one team, with what its agents' cards show beyond the fold."""
 
-    def __init__(self, feed: Feed, say: Callable[[str], None]) -> None:
+    def __init__(self, feed: Feed, say: Callable[[str], None], found_at: float = 0.0) -> None:
         super().__init__(feed, say, self._entry)
+        self.found_at = found_at
         self.agents: dict[str, AgentState] = {}
         self.alerts: deque[tuple[float, Alert]] = deque(maxlen=_ALERTS_KEPT)
         self.lost_events = 0
