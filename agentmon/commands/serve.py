@@ -13,6 +13,7 @@ import click
 from agentmon import runs
 from agentmon.errors import AgentmonError
 from agentmon.feeds.logs import Going, Named
+from agentmon.feeds.socket import Sockets
 
 if TYPE_CHECKING:
     from agentmon.feeds.feed import Feeds
@@ -70,7 +71,8 @@ def command(
 
 
 def _feeds(sources: Sequence[str]) -> "list[Feeds]":
-    """What is named, and what goes on on this machine; what is named first, because that is kept."""
+    """What is named, and what goes on on this machine. Of two that tell one run the first is believed: a log that is
+    kept before one that is not, and that before a socket, which has only what comes from now on."""
     paths: list[str] = []
     sockets: list[str] = []
     for word in sources:
@@ -80,6 +82,8 @@ def _feeds(sources: Sequence[str]) -> "list[Feeds]":
     if paths:
         feeds.append(Named([str(runs.find(path)) for path in paths], _LOG_BYTES))
     feeds.append(Going(_RECENT_S, _LOG_BYTES))
+    if sockets:
+        feeds.append(Sockets(sockets, _LOG_BYTES))
     return feeds
 
 

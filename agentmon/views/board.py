@@ -83,7 +83,7 @@ class RunWatch:
         lines = self._feed.poll()
         self.bytes_taken = sum(map(len, lines))
         if lines:
-            self._fold.take(lines)
+            self._take(lines)
             self.version += 1
         elif self._feed.over(self._decoder.closed):
             self._fold.end(self._feed.rest)
@@ -136,6 +136,9 @@ class RunWatch:
     def close(self) -> None:
         """Let the feed go."""
         self._feed.close()
+
+    def _take(self, lines: list[bytes]) -> None:
+        self._fold.take(lines)
 
     def _see(self, event: Event) -> None:
         match event.payload:

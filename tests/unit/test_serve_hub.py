@@ -1,5 +1,6 @@
 """The live half of the dashboard on a clock of the test's own: what a second is brought down to, and who is told."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_an_agent_has_at_most_one_frame_a_second_and_none_comes_late(stage: Stag
         for frame in reader.read():
             times.append(stage.clock.now)
             waited += [stage.clock.now - written.pop(0) for _ in events_of([frame])]
-    apart = [after - before for before, after in zip(times, times[1:], strict=False)]
+    apart = [after - before for before, after in pairwise(times)]
     assert min(apart) >= 0.95
     assert 18 <= len(times) <= 22
     assert max(waited) <= 1.2 + 1e-6

@@ -4,6 +4,7 @@ import contextlib
 import socket
 from asyncio.transports import BaseTransport
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
@@ -31,6 +32,11 @@ class Connection(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.response.status_code == 101:
             self.scope["extensions"][FRAMES_EXTENSION] = {"send": self._send_frames}
+
+    async def send(self, message: ASGISendEvent) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True  # it was refused, and that is all: no fault of the application
 
     async def _send_frames(self, payloads: list[bytes]) -> None:
         """Send text messages. Waits while the client does not take them; raises ClientDisconnected when it has gone."""

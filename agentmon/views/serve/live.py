@@ -7,7 +7,8 @@ from typing import Any
 
 from agentmon.events import ActivityLog, Alert, Event, Gap, GitActivity, Lifecycle, ProcessMetrics
 from agentmon.feeds.feed import Feed
-from agentmon.ndjson import encode, payload_dict
+from agentmon.ndjson import NotAnEvent, encode, payload_dict
+from agentmon.snapshot import is_snapshot, restore
 from agentmon.telemetry import GIT_KEPT, LOGS_SHOWN
 from agentmon.usage import Ledger, Sums
 from agentmon.views.board import SAMPLES_KEPT, RunWatch
@@ -27,7 +28,7 @@ class AgentState:
         self.changes = Changes()
         self.seq = 0  # of the last frame about it; 0 before the first
         self.due_at = 0.0  # when the next frame may go out, on the hub's clock
-        self.git: deque[tuple[float, GitActivity]] = deque(maxlen=GIT_KEPT)
+        self.git: deque[tuple[float | None, GitActivity]] = deque(maxlen=GIT_KEPT)
         self.git_operations: Counter[str] = Counter()
         self.alerts: deque[tuple[float, Alert]] = deque(maxlen=_ALERTS_KEPT)
         self.lost_events = 0
@@ -112,6 +113,7 @@ class LiveRun(RunWatch):
     def __init__(self, feed: Feed, say: Callable[[str], None], found_at: float = 0.0) -> None:
         super().__init__(feed, say, self._entry)
         self.found_at = found_at
+        self._say = say
         self.agents: dict[str, AgentState] = {}
         self.alerts: deque[tuple[float, Alert]] = deque(maxlen=_ALERTS_KEPT)
         self.lost_events = 0
@@ -142,6 +144,32 @@ class LiveRun(RunWatch):
         """Let every agent have a frame, whether there are events or not."""
         for agent in self.agents.values():
             agent.changes.touched = True
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Fold lines; one that is a snapshot takes the place of all before it."""
+        start = 0
+        for place, line in enumerate(lines):
+            if is_snapshot(line):
+                super()._take(lines[start:place])
+                self._restore(line)
+                start = place + 1
+        super()._take(lines[start:])
+
+    def _restore(self, line: bytes) -> None:
+        state = self.state
+        try:
+            restore(state, line)
+        except NotAnEvent as error:
+            self._say(f"{self.name}: {error}")
+            return
+        self._sums_due = True
+        self._git_exact = state.git_exact
+        self.alerts = deque(((state.last_updated or 0.0, alert) for alert in state.alerts), maxlen=_ALERTS_KEPT)
+        self.lost_events = sum(gap.lost_events or 0 for gap in state.gaps)
+        for agent_id, told in state.agents.items():
+            agent = self._agent(agent_id)
+            agent.git = deque(((None, act) for act in told.git_activities), maxlen=GIT_KEPT)
+            agent.changes.whole = True
 
     def _see(self, event: Event) -> None:
         super()._see(event)
