@@ -1,6 +1,7 @@
 """Launch: the collector's process, forked before the child. What is imported before the fork is light."""
 
 import contextlib
+import gc
 import os
 import select
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from agentmon.events import Finding
 
 NICE = 5
+_COLLECT_EVERY = 20_000  # objects made and not gone; 700 is the default
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,10 @@ def _collect(
         from agentmon.collect.pipeline import Pipeline
 
         parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
-        return Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+        made = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+        gc.freeze()  # what is there now stays; and a block of lines makes many objects, none of them in a circle
+        gc.set_threshold(_COLLECT_EVERY)
+        return made
 
     pricers: list[Pricer] = []
 
