@@ -7,6 +7,7 @@ their block, where they cost nanoseconds a line.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
@@ -134,15 +135,22 @@ class Pipeline:
 
         In windows, as a hit takes 100 bytes of memory.
         """
-        for at in range(0, len(data), _WINDOW):
-            begin = max(0, at - self._longest)
-            part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
-            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
-                check = self._checks[needle]
-                if begin + end > at and (
-                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
-                ):
-                    yield begin + end - 1, self._askers[needle]
+        if len(data) <= _WINDOW:
+            return iter(self._window(data, data, 0, 0))
+        begins = ((max(0, at - self._longest), at) for at in range(0, len(data), _WINDOW))
+        windows = (self._window(data, data[begin : at + _WINDOW], begin, at) for begin, at in begins)
+        return chain.from_iterable(windows)
+
+    def _window(self, data: bytes, part: bytes, begin: int, at: int) -> list[tuple[int, int]]:
+        """The hits in `part` of `data`, which begins at `begin`, as far as they end behind `at`."""
+        askers, checks = self._askers, self._checks
+        return [
+            (begin + end - 1, askers[needle])
+            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True)
+            if begin + end > at
+            and ((check := checks[needle]) is None
+                 or check.search(data, max(0, begin + start - _CHECKED), begin + end))
+        ]  # fmt: skip
 
     def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
