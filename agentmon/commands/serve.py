@@ -14,6 +14,7 @@ from agentmon import runs
 from agentmon.errors import AgentmonError
 from agentmon.feeds.logs import Going, Named
 from agentmon.feeds.socket import Sockets
+from agentmon.views.serve.listening import listen
 
 if TYPE_CHECKING:
     from agentmon.feeds.feed import Feeds
@@ -51,18 +52,18 @@ def command(
     """
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise AgentmonError(f"serve needs {', '.join(missing)}: in the checkout, pip install '.[serve]'")
+    printed, token = _token(token, token_file)
+    if token is None and not _is_loopback(host):
+        raise AgentmonError(f"--host {host}: whoever reaches this address could read all runs; add --token auto")
+    if root_path and (not root_path.startswith("/") or root_path.startswith("//")):
+        raise click.BadParameter("begins with one slash", param_hint="--root-path")
+    feeds = _feeds(sources)
+    sockets = listen(host, port)
     from agentmon.views.serve import server
     from agentmon.views.serve.app import create_app
     from agentmon.views.serve.guard import Rules
     from agentmon.views.serve.hub import Hub
 
-    printed, token = _token(token, token_file)
-    if token is None and not _is_loopback(host):
-        raise AgentmonError(f"--host {host}: whoever reaches this address could read all runs; add --token auto")
-    if root_path and not root_path.startswith("/"):
-        raise click.BadParameter("begins with a slash", param_hint="--root-path")
-    feeds = _feeds(sources)
-    sockets = server.listen(host, port)
     own = () if _is_wildcard(host) else (host,)
     rules = Rules.of(token, (*own, *hosts), origins, root_path, any_address=not _is_loopback(host))
     place = _url(host, sockets[0].getsockname()[1], root_path) + (f"?token={printed}" if printed else "")

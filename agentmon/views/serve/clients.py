@@ -173,6 +173,7 @@ class Clients:
 
     def __init__(self) -> None:
         self._clients: set[Client] = set()
+        self.joined = asyncio.Event()
         self.frames_sent = 0
 
     def __len__(self) -> int:
@@ -181,6 +182,7 @@ class Clients:
     def add(self, client: Client) -> None:
         """One more."""
         self._clients.add(client)
+        self.joined.set()
 
     def remove(self, client: Client) -> None:
         """One less."""

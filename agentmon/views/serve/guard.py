@@ -76,7 +76,7 @@ class Rules:
         try:
             parts = urlsplit(origin)
             port = _PORTS.get(parts.scheme)
-            return port is not None and _with_port(parts.netloc, port) in {_with_port(host, port)}
+            return port is not None and _with_port(parts.netloc, port) == _with_port(host, port)
         except ValueError:
             return False
 

@@ -4,6 +4,7 @@ All of it happens in one event loop thread, in small steps: reading a long log g
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,9 @@ from agentmon.views.serve.changes import Frame, Journal, Mark, Taken
 from agentmon.views.serve.clients import Clients
 from agentmon.views.serve.live import AgentState, Key, LiveRun
 
-TICK_S = 0.2
-IDLE_TICK_S = 1.0  # while nobody looks on
+TICK_S = 0.1
+_QUIET_TICK_S = 0.5  # while no run goes on
+_ALONE_TICK_S = 1.0  # while nobody looks on
 FRAME_S = 1.0  # at most one frame of an agent in this time
 _LATE_S = 0.05  # a tick that comes late does not delay all frames after it
 _STEP_S = 0.01  # of work, and then others have their turn
@@ -89,10 +91,17 @@ class Hub:
                     await asyncio.sleep(0)
                     began = self._now()
             self.flush()
-            tick = TICK_S if len(self.clients) else IDLE_TICK_S
             now = self._now()
-            at = max(at + tick, now) if not busy else now
-            await asyncio.sleep(max(0.0, at - now))
+            at = max(at + self._pause(), now) if not busy else now
+            self.clients.joined.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.clients.joined.wait(), max(0.0, at - now))
+
+    def _pause(self) -> float:
+        """How long nothing is read."""
+        if not len(self.clients):
+            return _ALONE_TICK_S
+        return TICK_S if any(watch.over_at is None for watch in self.board.watches()) else _QUIET_TICK_S
 
     def tick(self) -> bool:
         """Read what has come, and make the frames that are due; whether there is more to read at once."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -9,11 +10,11 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from fastapi import FastAPI
 
-from agentmon.errors import AgentmonError
 from agentmon.views.serve.connection import Connection
 from agentmon.views.serve.ws import MESSAGE_BYTES
 
 _MOST_CONNECTIONS = 2048
+_MOST_FILES = 16384
 _PING_S = 20.0
 _LAST_ANSWERS_S = 2
 _LOGGING = {
@@ -59,6 +60,7 @@ class Server(uvicorn.Server):
 
 def run(app: FastAPI, sockets: list[socket.socket], listening: Callable[[], None]) -> None:
     """Serve until a signal comes."""
+    _allow_files()
     config = uvicorn.Config(
         app, loop="asyncio", http="h11", ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=_PING_S,
         ws_ping_timeout=_PING_S, ws_per_message_deflate=False, lifespan="on", access_log=False, log_config=_LOGGING,
@@ -67,43 +69,9 @@ def run(app: FastAPI, sockets: list[socket.socket], listening: Callable[[], None
     Server(config, listening).run(sockets)
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets for all addresses of a name. Raises AgentmonError."""
-    sockets: list[socket.socket] = []
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            if port == 0 and sockets:  # the same free port on all of them
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            with contextlib.suppress(_NotHere):
-                sockets.append(_bound(family, address))
-        if not sockets:
-            raise OSError(0, "no such address on this machine")
-    except (OSError, UnicodeError) as error:
-        for opened in sockets:
-            opened.close()
-        why = getattr(error, "strerror", None) or str(error)
-        raise AgentmonError(f"cannot listen on {host} port {port}: {why}; choose another --host or --port") from None
-    return sockets
-
-
-class _NotHere(Exception):
-    """An address of a family that this machine does not speak."""
-
-
-def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
-    try:
-        opened = socket.socket(family, socket.SOCK_STREAM)
-    except OSError:
-        raise _NotHere from None
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind(address)
-        opened.listen(512)
-        opened.setblocking(False)
-    except OSError:
-        opened.close()
-        raise
-    return opened
+def _allow_files() -> None:
+    """Every client, run log and socket is a descriptor: the usual soft limit of 1,024 is for programs that select."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -32,7 +32,7 @@ async def all_teams(websocket: WebSocket) -> None:
     await _serve(websocket, None)
 
 
-@router.websocket("/ws/teams/{team_id}")
+@router.websocket("/ws/teams/{team_id:path}")
 async def one_team(websocket: WebSocket, team_id: str) -> None:
     """One team, and nothing of another."""
     await _serve(websocket, team_id)
