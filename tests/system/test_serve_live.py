@@ -33,6 +33,12 @@ sys.exit(3)
 """
 
 
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
 def log_in(wrapper: Wrapper, name: str, **about: str) -> Log:
     log = Log(wrapper.state / "agentmon" / "runs" / f"{name}.ndjson", **about)
     log.started()
@@ -173,10 +179,7 @@ def test_a_client_that_never_reads_is_bounded_and_the_others_go_on(wrapper: Wrap
         for _ in range(5):
             sock = socket.create_connection(("127.0.0.1", int(served.base.split(":")[2].strip("/"))))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            sock.sendall(
-                b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-            )
+            sock.sendall(UPGRADE)
             deaf.append(sock)
         async with connect(served.ws()) as connection:
             await until_message(connection, lambda m: m.get("event") == "snapshot")
@@ -353,3 +356,50 @@ def test_a_named_log_is_shown_for_good_and_goes_on(wrapper: Wrapper, tmp_path: P
 
     with serving(wrapper, str(log.path)) as served:
         run_async(lambda: client(served))
+
+
+def test_clients_that_are_dead_are_noticed_even_with_much_unsent(tmp_path: Path) -> None:
+    from live_hub import Stage
+
+    from agentmon.views.serve.app import create_app
+    from agentmon.views.serve.listening import listen
+    from agentmon.views.serve.server import Server, config_of
+
+    stage = Stage(tmp_path)
+    log = stage.log()
+    for _ in range(100):
+        log.said("x" * 4000)
+    stage.pass_time(1.0)
+
+    async def test() -> None:
+        sockets = listen("127.0.0.1", 0)
+        server = Server(config_of(create_app(stage.hub), ping_s=0.2), lambda: None)
+        serving = asyncio.create_task(server.serve(sockets))
+        dead = [socket.socket() for _ in range(3)]
+        address = sockets[0].getsockname()
+        async with connect(f"ws://127.0.0.1:{address[1]}/ws") as alive:
+            for sock in dead:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, address)
+                await asyncio.get_running_loop().sock_sendall(sock, UPGRADE)
+            while len(stage.hub.clients) < 4:
+                await asyncio.sleep(0.01)
+            for _ in range(40):  # more than sockets hold
+                log.said("x" * 4000)
+                stage.pass_time(1.0)
+                await asyncio.sleep(0)
+            while len(stage.hub.clients) > 1:
+                await asyncio.sleep(0.01)
+            await alive.ping()
+            server.end()
+            await until_closed(alive)
+        await serving
+        for sock in dead:
+            sock.close()
+
+    async def until_closed(connection: Any) -> None:
+        with pytest.raises(ConnectionClosed):
+            await until_message(connection, lambda m: False)
+
+    run_async(test)

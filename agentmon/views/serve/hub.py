@@ -44,7 +44,7 @@ class Hub:
         self.journal = Journal(_JOURNAL_BYTES)
         self.clients = Clients()
         self.frames_made = 0
-        self._say, self._now, self._wall = say, now, wall
+        self._say, self.now, self._wall = say, now, wall
         self._agents: dict[Key, AgentState] = {}
         self._marks: dict[Key, set[Mark]] = {}
         self._waiting: dict[Key, AgentState] = {}  # those that have something to tell
@@ -81,17 +81,17 @@ class Hub:
 
     async def run(self) -> None:
         """Go on until cancelled."""
-        at = self._now()
+        at = self.now()
         while True:
             busy = False
-            began = self._now()
+            began = self.now()
             for more in self.steps():
                 busy |= more
-                if self._now() - began > _STEP_S:
+                if self.now() - began > _STEP_S:
                     await asyncio.sleep(0)
-                    began = self._now()
+                    began = self.now()
             self.flush()
-            now = self._now()
+            now = self.now()
             at = max(at + self._pause(), now) if not busy else now
             self.clients.joined.clear()
             with contextlib.suppress(TimeoutError):
@@ -120,7 +120,7 @@ class Hub:
 
     def flush(self) -> None:
         """Make the frames that are due, and wake the clients that they are for."""
-        now, head = self._now(), self.journal.head
+        now, head = self.now(), self.journal.head
         self._snapshots.clear()
         for key, agent in [*self._waiting.items()]:
             if agent.due_at <= now:
@@ -156,7 +156,7 @@ class Hub:
         self.board.close()
 
     def _watched(self, feed: Feed, say: Callable[[str], None]) -> LiveRun:
-        return LiveRun(feed, say, self._now())
+        return LiveRun(feed, say, self.now())
 
     def _poll(self, run: LiveRun) -> bool:
         """Read on in one run; whether it is far behind."""
@@ -172,7 +172,7 @@ class Hub:
             return False
         behind = run.bytes_taken >= _BEHIND_BYTES
         if not run.is_live:
-            if run.state.run_id is None or (behind and self._now() - run.found_at < _SILENT_S):
+            if run.state.run_id is None or (behind and self.now() - run.found_at < _SILENT_S):
                 return behind
             run.is_live = not behind
             for agent in run.agents.values():
@@ -219,5 +219,5 @@ class Hub:
                 del self._agents[agent.key]
                 seq = self.journal.head + 1
                 payload = frames.removed(agent.key, seq, self.stream)
-                self.journal.add(Frame(seq, agent.key, payload, self._now(), removal=True))
+                self.journal.add(Frame(seq, agent.key, payload, self.now(), removal=True))
         self.clients.wake()

@@ -61,12 +61,16 @@ class Server(uvicorn.Server):
 def run(app: FastAPI, sockets: list[socket.socket], listening: Callable[[], None]) -> None:
     """Serve until a signal comes."""
     _allow_files()
-    config = uvicorn.Config(
-        app, loop="asyncio", http="h11", ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=_PING_S,
-        ws_ping_timeout=_PING_S, ws_per_message_deflate=False, lifespan="on", access_log=False, log_config=_LOGGING,
+    Server(config_of(app), listening).run(sockets)
+
+
+def config_of(app: FastAPI, ping_s: float = _PING_S) -> uvicorn.Config:
+    """What uvicorn is told. ping_s: between two pings, and how long a client has to answer one."""
+    return uvicorn.Config(
+        app, loop="asyncio", http="h11", ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=ping_s,
+        ws_ping_timeout=ping_s, ws_per_message_deflate=False, lifespan="on", access_log=False, log_config=_LOGGING,
         server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )  # fmt: skip
-    Server(config, listening).run(sockets)
 
 
 def _allow_files() -> None:

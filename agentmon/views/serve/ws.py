@@ -94,7 +94,7 @@ async def _send_all(websocket: WebSocket, hub: Hub, client: Client) -> None:
     send: Send = extension["send"] if extension else _each(websocket)
     with contextlib.suppress(OSError, RuntimeError, WebSocketDisconnect):  # it has gone
         while True:
-            while given := client.next(time.monotonic()):
+            while given := client.next(hub.now()):
                 await send(given)
                 hub.clients.frames_sent += len(given)
             client.woken.clear()
