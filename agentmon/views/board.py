@@ -62,7 +62,7 @@ class RunWatch:
         self._busy_at: float | None = None
         self._stall_told_at: float | None = None
         self._sums_due = False
-        self._sums_after = 0.0
+        self._sums_after = self._sums_cost = 0.0
         self._costs: deque[tuple[float, float]] = deque()
 
     @property
@@ -161,7 +161,8 @@ class RunWatch:
         self._sums_due = False
         state = self.state
         self._take_sums(state.usage)
-        self._sums_after = time.monotonic() + (time.monotonic() - began) / _SUMS_SHARE
+        self._sums_cost = time.monotonic() - began
+        self._sums_after = began + self._sums_cost / _SUMS_SHARE
         self.version += 1
         if self.totals.cost_usd is not None and state.last_updated is not None:
             if not self._costs and state.started_at is not None:

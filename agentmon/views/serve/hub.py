@@ -5,6 +5,7 @@ All of it happens in one event loop thread, in small steps: reading a long log g
 
 import asyncio
 import contextlib
+import functools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,6 +48,7 @@ class Hub:
         self._say, self.now, self._wall = say, now, wall
         self._agents: dict[Key, AgentState] = {}
         self._marks: dict[Key, set[Mark]] = {}
+        self._aside: Callable[[Callable[[], None]], object] | None = None
         self._waiting: dict[Key, AgentState] = {}  # those that have something to tell
         self._snapshots: dict[Key, tuple[int, bytes]] = {}  # as of this tick, with the run's version
 
@@ -81,6 +83,8 @@ class Hub:
 
     async def run(self) -> None:
         """Go on until cancelled."""
+        loop = asyncio.get_running_loop()
+        self._aside = functools.partial(loop.run_in_executor, None)
         at = self.now()
         while True:
             busy = False
@@ -156,11 +160,13 @@ class Hub:
         self.board.close()
 
     def _watched(self, feed: Feed, say: Callable[[str], None]) -> LiveRun:
-        return LiveRun(feed, say, self.now())
+        run = LiveRun(feed, say, self.now())
+        run.aside = self._aside
+        return run
 
     def _poll(self, run: LiveRun) -> bool:
         """Read on in one run; whether it is far behind."""
-        if run.over_at is not None:
+        if run.is_summing or (run.over_at is not None and run.version == run.version_told):
             return False
         try:
             run.poll()
@@ -170,6 +176,7 @@ class Hub:
             self.board.drop(run)
             self._remove(run)
             return False
+        run.version_told = run.version
         behind = run.bytes_taken >= _BEHIND_BYTES
         if not run.is_live:
             if run.state.run_id is None or (behind and self.now() - run.found_at < _SILENT_S):

@@ -1,5 +1,6 @@
 """Live: a run as the dashboard shows it: each of its agents as one AgentTelemetry, and what changed in it lately."""
 
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from agentmon.views.serve.changes import Changes
 Key = tuple[str, str, str]  # run_id, team_id, agent_id
 
 _ALERTS_KEPT = 50
+_LONG_S = 0.02
 _SHARING_METRICS = 32  # agents of a run that are told its process metrics; they are many where this matters
 
 
@@ -123,6 +125,9 @@ class LiveRun(RunWatch):
         self.models_by_agent: dict[str, dict[str, Sums]] = {}
         self.is_live = False  # what was there at first is read: changes are told from now on
         self.told = ""  # the status that clients know
+        self.version_told = -1
+        self.aside: Callable[[Callable[[], None]], object] | None = None  # lets a thread do what takes long
+        self.is_summing = False  # there; nothing may be folded meanwhile
         self._sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
         self._git_exact = False
 
@@ -224,6 +229,19 @@ class LiveRun(RunWatch):
         if agent is None:
             agent = self.agents[agent_id] = AgentState(self, agent_id)
         return agent
+
+    def _sum_up(self) -> None:
+        if self.aside is None or self._sums_cost < _LONG_S:
+            super()._sum_up()
+        elif self._sums_due and time.monotonic() >= self._sums_after:
+            self.is_summing = True
+            self.aside(self._sum_aside)
+
+    def _sum_aside(self) -> None:
+        try:
+            super()._sum_up()
+        finally:
+            self.is_summing = False
 
     def _take_sums(self, usage: Ledger) -> None:
         before, whole_before = self.sums, self.totals
