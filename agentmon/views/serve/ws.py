@@ -21,6 +21,7 @@ from agentmon.views.serve.hub import Hub
 FRAMES_EXTENSION = "agentmon.frames"  # of our own connections: many frames in one write
 MESSAGE_BYTES = 64 << 10  # of a client
 _REPLIES_HELD = 16
+_BREATH_S = 0.01  # from one message of a client to the next: none keeps the server from the others
 
 router = APIRouter()
 Send = Callable[[list[bytes]], Awaitable[None]]
@@ -86,6 +87,7 @@ async def _listen(websocket: WebSocket, hub: Hub, client: Client) -> None:
             await asyncio.sleep(0.05)
         client.replies.append(reply)
         client.woken.set()
+        await asyncio.sleep(_BREATH_S)
 
 
 async def _send_all(websocket: WebSocket, hub: Hub, client: Client) -> None:
