@@ -51,6 +51,22 @@ def test_a_client_gets_a_snapshot_and_then_what_changed(stage: Stage) -> None:
     assert reader.read() == []
 
 
+def test_whoever_looks_on_is_told_every_event_of_a_run_from_its_beginning(stage: Stage, tmp_path: Path) -> None:
+    reader = stage.client()
+    log = Log(tmp_path / "new.ndjson")
+    log.started()
+    log.committed()
+    log.called()
+    log.said("x")
+    log.ended()
+    stage._named._paths = (str(log.path),)
+    messages = stage.read_for(reader, 3.0)
+    assert [message["event"] for message in messages] == ["snapshot", "batch"]
+    assert messages[0]["data"]["agent_telemetry"]["git_activities"] == []
+    assert kinds(events_of(messages)) == ["git_activity", "llm_call", "log_entry", "lifecycle"]
+    assert messages[1]["data"]["status"] == "stopped"
+
+
 def test_one_event_alone_is_its_own_frame(stage: Stage) -> None:
     log = stage.log()
     reader = stage.client()

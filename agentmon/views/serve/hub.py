@@ -14,6 +14,7 @@ import orjson
 
 from agentmon.errors import AgentmonError
 from agentmon.feeds.apart import Apart, Claims
+from agentmon.feeds.beginning import Beginning
 from agentmon.feeds.feed import Feed, Feeds
 from agentmon.views.board import Board, RunWatch
 from agentmon.views.serve import frames
@@ -160,6 +161,8 @@ class Hub:
         self.board.close()
 
     def _watched(self, feed: Feed, say: Callable[[str], None]) -> LiveRun:
+        if len(self.clients):  # they hear of a run from its beginning
+            feed = Beginning(feed)
         run = LiveRun(feed, say, self.now())
         run.aside = self._aside
         return run
