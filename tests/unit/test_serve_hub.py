@@ -497,3 +497,33 @@ def test_a_journal_gives_what_it_holds_in_order(sizes: list[int], since: int) ->
     assert found == [*range(max(since, journal.dropped) + 1, len(sizes) + 1)]
     assert journal.covers(since) == (journal.dropped <= since <= len(sizes))
     assert sum(len(frame.payload) for frame in journal.after(0)) <= max(1000, max(sizes, default=0))
+
+
+def test_what_no_sum_can_hold_stops_nothing(stage: Stage) -> None:
+    log, other = stage.log(), stage.log("r2", "other")
+    reader = stage.client()
+    reader.read()
+    for number in range(3):
+        log.write(TokenUsage("m", 2**63, 1, 2**63 + 1, call_id=f"c{number}", source="sdk"))
+    other.said("on")
+    messages = stage.read_for(reader, 1.2)
+    usage = next(m["data"]["token_usage"] for m in messages if m["event"] == "batch")
+    assert usage["input_tokens"] == 3 * 2**63
+    assert logs_of(messages) == ["on"]
+    assert {message["run_id"] for message in stage.client().read()} == {"r1", "r2"}
+    assert stage.said == []
+
+
+def test_a_fault_in_one_run_takes_no_other_with_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, other = stage.log(), stage.log("r2", "other")
+    reader = stage.client()
+    reader.read()
+    run = stage.hub.watch("r1")
+    monkeypatch.setattr(run, "lasted", lambda now: 1 / 0)
+    assert {message["run_id"] for message in stage.client().read()} == {"r2"}
+    log.said("x")
+    other.said("on")
+    messages = stage.read_for(reader, 1.2)
+    assert kinds(messages) == ["removed", "log_entry"]
+    (said,) = stage.said
+    assert "ZeroDivisionError" in said

@@ -121,8 +121,8 @@ class Client:
             if held > _CHUNK:
                 return given
             agent = self._hub.agent(self._unknown.popleft())
-            if agent is not None and agent.seq:
-                given.append(self._hub.snapshot(agent))
+            if agent is not None and agent.seq and (payload := self._hub.snapshot(agent)) is not None:
+                given.append(payload)
                 held += len(given[-1])
                 self._known.add(agent.key)
                 self._marks[agent.key] = (self._hub.journal.head, self._hub.mark(agent))
@@ -139,10 +139,12 @@ class Client:
                     continue
                 del self._marks[frame.key]
                 payload = frame.variants.get(mark, payload) if mark is not None else payload
-            if frame.removal:
+            if not frame.removal:
+                self._known.add(frame.key)
+            elif frame.key in self._known:
                 self._known.discard(frame.key)
             else:
-                self._known.add(frame.key)
+                continue
             given.append(payload)
             held += len(payload)
         return given

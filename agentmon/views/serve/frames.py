@@ -1,5 +1,6 @@
 """Frames: the messages of the WebSocket as bytes, each encoded once for all clients."""
 
+import json
 from typing import Any
 
 import orjson
@@ -13,6 +14,14 @@ _LONGEST_ENTRY = 32 << 10  # bytes of a line; ours are below 28 KiB
 _MESSAGE_KEPT = 4096
 
 Who = tuple[str, str, str]  # run_id, team_id, agent_id
+
+
+def dumps(told: Any) -> bytes:
+    """JSON; slower where a sum is beyond 64 bits, which a damaged log can make it."""
+    try:
+        return orjson.dumps(told)
+    except orjson.JSONEncodeError:
+        return json.dumps(told, ensure_ascii=False, allow_nan=False, default=tuple).encode()
 
 
 def sound(line: bytes, who: Who) -> bytes | None:
@@ -61,7 +70,7 @@ def changed(
 
 def snapshot(telemetry: dict[str, Any], seq: int, stream: str, now: float) -> bytes:
     """All that is known of an agent."""
-    return orjson.dumps({
+    return dumps({
         "v": VERSION, "type": TYPE, "run_id": telemetry["run_id"], "agent_id": telemetry["agent_id"],
         "team_id": telemetry["team_id"], "event": "snapshot", "data": {"agent_telemetry": telemetry},
         "timestamp": now, "seq": seq, "stream": stream,

@@ -10,8 +10,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import orjson
-
 from agentmon.errors import AgentmonError
 from agentmon.feeds.apart import Apart, Claims
 from agentmon.feeds.beginning import Beginning
@@ -49,6 +47,7 @@ class Hub:
         self._say, self.now, self._wall = say, now, wall
         self._agents: dict[Key, AgentState] = {}
         self._marks: dict[Key, set[Mark]] = {}
+        self._said: set[str] = set()
         self._aside: Callable[[Callable[[], None]], object] | None = None
         self._waiting: dict[Key, AgentState] = {}  # those that have something to tell
         self._snapshots: dict[Key, tuple[int, bytes]] = {}  # as of this tick, with the run's version
@@ -116,12 +115,24 @@ class Hub:
 
     def steps(self) -> Iterator[bool]:
         """Read what has come, one run at a time; whether there is more of it at once."""
-        for watch in self.board.refresh():
+        try:
+            gone = self.board.refresh()
+        except (AgentmonError, OSError) as error:  # no home any more, say: what is there goes on
+            gone = []
+            if repr(error) not in self._said:
+                self._said.add(repr(error))
+                self._say(str(error))
+        for watch in gone:
             self._remove(watch)
         yield False
         for watch in self.board.watches():
             assert isinstance(watch, LiveRun)
-            yield self._poll(watch)
+            try:
+                more = self._poll(watch)
+            except Exception as error:  # a fault in one run must not take the others with it
+                self._give_up(watch, error)
+                more = False
+            yield more
 
     def flush(self) -> None:
         """Make the frames that are due, and wake the clients that they are for."""
@@ -129,18 +140,27 @@ class Hub:
         self._snapshots.clear()
         for key, agent in [*self._waiting.items()]:
             if agent.due_at <= now:
-                self._make(agent, now)
+                try:
+                    self._make(agent, now)
+                except Exception as error:
+                    self._give_up(agent.run, error)
                 if not agent.changes:
-                    del self._waiting[key]
+                    self._waiting.pop(key, None)
         if self.journal.head != head:
             self.clients.wake()
 
-    def snapshot(self, agent: AgentState) -> bytes:
-        """All that is known of an agent, for one client; it goes on with what comes after its mark."""
+    def snapshot(self, agent: AgentState) -> bytes | None:
+        """All that is known of an agent, for one client; it goes on with what comes after its mark. None where a fault
+        is in the way."""
         cached = self._snapshots.get(agent.key)
         if cached is None or cached[0] != agent.run.version:
             now = self._wall()
-            cached = agent.run.version, frames.snapshot(agent.telemetry(now), agent.seq, self.stream, now)
+            try:
+                payload = frames.snapshot(agent.telemetry(now), agent.seq, self.stream, now)
+            except Exception as error:
+                self._give_up(agent.run, error)
+                return None
+            cached = agent.run.version, payload
             self._snapshots[agent.key] = cached
         return cached[1]
 
@@ -171,14 +191,7 @@ class Hub:
         """Read on in one run; whether it is far behind."""
         if run.is_summing or (run.over_at is not None and run.version == run.version_told):
             return False
-        try:
-            run.poll()
-        except Exception as error:  # a fault in one run must not take the others with it
-            what = error.message if isinstance(error, AgentmonError) else f"{error!r}"
-            self._say(f"{run.name}: {what}; it is not shown any more")
-            self.board.drop(run)
-            self._remove(run)
-            return False
+        run.poll()
         run.version_told = run.version
         behind = run.bytes_taken >= _BEHIND_BYTES
         if not run.is_live:
@@ -208,7 +221,7 @@ class Hub:
         else:
             beside = changes.touched
             taken = changes.take()
-            usage = orjson.dumps(agent.token_usage(wall))
+            usage = frames.dumps(agent.token_usage(wall))
 
             def encode(part: Taken) -> bytes:
                 return frames.changed(part, agent.key, agent.run.told, usage, seq, self.stream, wall, beside)
@@ -218,6 +231,12 @@ class Hub:
         self.journal.add(Frame(seq, agent.key, payload, now, variants=variants))
         self.frames_made += 1
         agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - _LATE_S)
+
+    def _give_up(self, run: LiveRun, error: Exception) -> None:
+        what = error.message if isinstance(error, AgentmonError) else repr(error)
+        self._say(f"{run.name}: {what}; it is not shown any more")
+        self.board.drop(run)
+        self._remove(run)
 
     def _remove(self, run: RunWatch) -> None:
         """The run has left the board: say so of each of its agents that was shown."""
