@@ -72,7 +72,8 @@ def measure(folder: Path, chosen: argparse.Namespace) -> bool:
     waits = sorted(told["waits"])
     p99 = waits[int(len(waits) * 0.99)] if waits else float("inf")
     frames_due = chosen.agents * chosen.clients * chosen.seconds
-    print(f"load average     {os.getloadavg()[0]:.1f}")
+    own = told["own_cpu"]
+    print(f"load average     {os.getloadavg()[0]:.1f}; the clients used {own * 100:.0f} % of a core themselves")
     print(f"frames           {len(waits):,} of about {frames_due:,.0f}, {told['bytes'] / 1e6:.0f} MB")
     if waits:
         p50 = waits[len(waits) // 2]
@@ -183,7 +184,7 @@ async def _clients(port: int, chosen: argparse.Namespace, server: psutil.Process
         await loop.create_connection(lambda n=number: _Reader(told, n >= chosen.clients), "127.0.0.1", port)
     await asyncio.sleep(_WARM_S)
     told["counting"] = True
-    before, began = server.cpu_times(), time.monotonic()
+    before, began, own = server.cpu_times(), time.monotonic(), time.process_time()
     memory = 0
     while time.monotonic() < began + chosen.seconds:
         await asyncio.sleep(0.5)
@@ -192,6 +193,7 @@ async def _clients(port: int, chosen: argparse.Namespace, server: psutil.Process
     told["counting"] = False
     told["cpu"] = (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
     told["memory"] = memory
+    told["own_cpu"] = (time.process_time() - own) / (time.monotonic() - began)
     return told
 
 

@@ -520,6 +520,7 @@ def test_a_fault_in_one_run_takes_no_other_with_it(stage: Stage, monkeypatch: py
     reader.read()
     run = stage.hub.watch("r1")
     monkeypatch.setattr(run, "lasted", lambda now: 1 / 0)
+    stage.pass_time()
     assert {message["run_id"] for message in stage.client().read()} == {"r2"}
     log.said("x")
     other.said("on")
