@@ -64,7 +64,7 @@ class Part:
 
     def __init__(self, source: "_Source", key: RunKey, name: str) -> None:
         self._source, self._key, self._name = source, key, name
-        self._closed = False
+        self._lost = False
         self.lines: list[bytes] = []
 
     @property
@@ -86,12 +86,13 @@ class Part:
 
     def over(self, closed: bool) -> bool:
         """Whether nothing more will come."""
-        self._closed = closed
-        return not self.lines and self._source.over(closed)
+        over = not self.lines and self._source.over(closed)
+        self._lost = over and not closed
+        return over
 
     def close(self) -> None:
         """Nobody looks at this run any more."""
-        self._source.leave(self, self._key, self._closed)
+        self._source.leave(self, self._key, self._lost)
 
 
 class _Source:
@@ -103,6 +104,7 @@ class _Source:
         self.new: list[Part] = []
         self._claims, self._say = claims, say
         self._last: Part | None = None
+        self._left: set[RunKey] = set()
         self._broken = self._empty = self._gave = False
         self._since = time.monotonic()
 
@@ -139,16 +141,18 @@ class _Source:
         """A line that has not ended belongs to the run that was written last."""
         return self.feed.rest if part is self._last else b""
 
-    def leave(self, part: Part, key: RunKey, closed: bool) -> None:
-        """A run is not looked at any more. What comes of it from elsewhere is late, unless it was lost here."""
+    def leave(self, part: Part, key: RunKey, lost: bool) -> None:
+        """A run is not looked at any more. What still comes of it, from wherever, is late; unless it was lost here."""
         if self.parts.get(key) is part:
             del self.parts[key]
-            if not closed:
+            if lost:
                 self._claims.release(key, self)
+            else:
+                self._left.add(key)
 
     def _part(self, key: RunKey) -> Part | None:
         part = self.parts.get(key)
-        if part is not None or not self._claims.claim(key, self):
+        if part is not None or key in self._left or not self._claims.claim(key, self):
             return part
         name = f"{self.feed.name} (run {key[0]} of {key[1]})" if self._gave else self.feed.name
         part = self.parts[key] = Part(self, key, name)

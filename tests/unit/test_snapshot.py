@@ -208,10 +208,37 @@ def test_a_run_that_two_sources_tell_is_told_once(tmp_path: Path) -> None:
     assert second.found() == []
     assert len(feed.poll()) == 1
     assert feed.poll() == []
-    assert not feed.over(False)
-    feed.close()
+    one.said("y")
+    one.release()
     other.said("y")
-    assert len(second.found()) == 1
+    assert second.found() == []
+    assert len(feed.poll()) == 1
+    feed.close()
+    one = Log(tmp_path / "one.ndjson", "r1")
+    one.said("late")
+    assert first.found() == second.found() == []
+
+
+def test_a_run_that_was_lost_in_one_source_may_be_told_by_another(tmp_path: Path, listener: socket.socket) -> None:
+    log = Log(tmp_path / "r1.ndjson")
+    claims = Claims()
+    lost, other = (
+        Apart(Sockets([str(tmp_path / "s")]), claims, pytest.fail),
+        Apart(Named([str(log.path)]), claims, pytest.fail),
+    )
+    assert lost.found() == []
+    peer, _ = listener.accept()
+    peer.sendall(log.started())
+    (feed,) = lost.found()
+    assert other.found() == []
+    feed.poll()
+    peer.close()
+    feed.poll()
+    lost._sources[0].feed._gone_at -= 10.0  # type: ignore[attr-defined]
+    assert feed.over(False)
+    feed.close()
+    log.said("on")
+    assert len(other.found()) == 1
 
 
 def test_what_cannot_be_read_is_said_once(tmp_path: Path) -> None:
