@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.errors import AgentmonError
 from agentmon.views.export import FORMATS, export
 from agentmon.views.tables import COLUMNS
@@ -30,11 +31,12 @@ core. What is not known is empty in CSV and null in JSON; columns are only ever 
 
 
 @click.command("export", help=_HELP)
-@click.argument("run", nargs=-1)
+@click.argument("run", nargs=-1, shell_complete=candidates.run_names)
 @click.option("--all", "all_runs", is_flag=True, help="All runs of this machine.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the files.")
 @click.option("--table", "tables", type=click.Choice([*COLUMNS]), multiple=True, help="Only this one; may be repeated.")
-@click.option("-o", "--output", "folder", required=True, metavar="DIR", help="Where the files go; made if missing.")
+@click.option("-o", "--output", "folder", required=True, metavar="DIR", shell_complete=candidates.folders,
+              help="Where the files go; made if missing.")  # fmt: skip
 def command(run: tuple[str, ...], all_runs: bool, kind: str, tables: tuple[str, ...], folder: str) -> None:
     """Run logs as tables."""
     if all_runs and run:

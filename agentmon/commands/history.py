@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from agentmon import index, index_query, indexing
+from agentmon.commands import candidates
 from agentmon.commands.words import Amount, Duration, Label, Moment, Size
 from agentmon.errors import AgentmonError
 from agentmon.views import history as view
@@ -32,9 +33,11 @@ class ExitWord(click.ParamType[str]):
 
 
 @click.group("history", invoke_without_command=True)
-@click.option("--team", help="Only this team's runs.")
-@click.option("--agent", help="Only runs in which this agent took part.")
-@click.option("--label", "labels", type=Label(), multiple=True, metavar="K=V", help="Only runs with this label.")
+@click.option("--team", shell_complete=candidates.indexed("team_id"), help="Only this team's runs.")
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"),
+              help="Only runs in which this agent took part.")  # fmt: skip
+@click.option("--label", "labels", type=Label(), multiple=True, metavar="K=V", shell_complete=candidates.labels,
+              help="Only runs with this label.")  # fmt: skip
 @click.option("--since", type=Moment(), help="Only runs that began since then: 10m, 7d, or a date.")
 @click.option("--until", type=Moment(), help="Only runs that began before.")
 @click.option("--exit", "exit_word", type=ExitWord(), help="Only runs that ended so; lost ones have failed.")

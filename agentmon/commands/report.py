@@ -7,6 +7,7 @@ import click
 import orjson
 
 from agentmon import replay, runs
+from agentmon.commands import candidates
 from agentmon.errors import AgentmonError
 from agentmon.telemetry import telemetry_dict
 
@@ -15,12 +16,11 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=candidates.recorded_runs)
 @click.option("--json", "as_json", is_flag=True, help="One AgentTelemetry object.")
 @click.option("--md", "as_markdown", is_flag=True, help="Markdown.")
-@click.option(
-    "--html", "html_file", metavar="FILE", help="One self-contained page with graphs, into FILE (- for stdout)."
-)
+@click.option("--html", "html_file", metavar="FILE", shell_complete=candidates.files,
+              help="One self-contained page with graphs, into FILE (- for stdout).")  # fmt: skip
 def command(run: str | None, as_json: bool, as_markdown: bool, html_file: str | None) -> None:
     """One run summed up.
 

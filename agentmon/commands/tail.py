@@ -11,6 +11,7 @@ from typing import cast
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
@@ -22,11 +23,11 @@ _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may o
 
 
 @click.command("tail")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=candidates.run_names)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what comes, until the run ends.")
 @click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)),
               help="Only these events; may be given several times.")  # fmt: skip
-@click.option("--agent", help="Only this agent's.")
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"), help="Only this agent's.")
 @click.option("--level", type=click.Choice(["info", "warning", "error"]),
               help="Only log entries of this level or worse (with --event: besides the other events).")  # fmt: skip
 @click.option("--since", type=Moment(), help="Only what is newer: 10m, 2h, or a time.")
