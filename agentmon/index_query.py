@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentmon.errors import AgentmonError
 from agentmon.index import Index
 
 By = Literal["day", "team", "model", "agent"]
@@ -122,6 +123,26 @@ def minutes(index: Index, name: str) -> list[dict[str, Any]]:
         (name,),
     )
     return [dict(row) for row in found]
+
+
+def recalled(index: Index, name: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    """A run and its usage by agent and model: the one of this name, the only one whose name begins so, or without a
+    name the newest. None where there is none; raises AgentmonError where there are several."""
+    if not name:
+        term, values = "1", list[Any]()
+    else:
+        term, values = "substr(name, 1, ?) = ?", [len(name), name]
+    found = index.db.execute(
+        f"SELECT id, {', '.join(_SHOWN)}, infos FROM runs WHERE {term} ORDER BY name = ? DESC, started DESC, name DESC "
+        "LIMIT 2", [*values, name],
+    ).fetchall()  # fmt: skip
+    if not found:
+        return None
+    if name and len(found) > 1 and found[0]["name"] != name:
+        raise AgentmonError(f"{name}: several runs of the history begin so; give more of it")
+    row = dict(found[0])
+    shares = index.db.execute("SELECT * FROM usage WHERE run = ?", (row.pop("id"),))
+    return _run(row), [dict(share) for share in shares]
 
 
 def shortest(index: Index, name: str) -> str:

@@ -7,6 +7,7 @@ and end), so that only what its log grew by has to be read.
 
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -46,6 +47,7 @@ _MINUTE = (
 
 def bring_up_to_date(index: Index, say: Say, progress: Progress | None = None) -> None:
     """Enter what the run logs have that the index has not. progress: is told how many of how many logs are read."""
+    began = time.time()
     ended, others = _found()
     ask = index.db.cursor()
     ask.row_factory = None  # ten thousand rows are a hundredth of a second
@@ -64,6 +66,8 @@ def bring_up_to_date(index: Index, say: Say, progress: Progress | None = None) -
     if changed:
         start = os.getpid() % len(changed)  # several readers begin in different places, and share the work
         _read_all(index, changed[start:] + changed[:start], say, progress)
+    if index.stored:
+        runs.mark_indexed(began)
 
 
 def _found() -> tuple[set[tuple[str, int]], dict[str, Stamp]]:

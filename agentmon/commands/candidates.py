@@ -1,6 +1,7 @@
 """Candidates: what a shell may put for a value, each with a description. All of it is quick, and none of it is certain:
 what cannot be read gives no candidates."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -145,10 +146,8 @@ def _about(log: "Path") -> str:
     except (OSError, ValueError, AttributeError):
         return "no run log"
     state = None
-    try:
+    with contextlib.suppress(ValueError, KeyError, TypeError):  # it has not ended, or lost its end
         state = json.loads(last)["data"]["lifecycle"]["state"]
-    except (ValueError, KeyError, TypeError):
-        pass  # the run has not ended, or lost its end
     if state not in ("stopped", "error"):
         state = "running" if runs.is_written(log) else "lost"
     return _line(agent, began, state)
@@ -168,7 +167,7 @@ def _asked(question: str, *values: object) -> list[Any]:
     from contextlib import closing
     from urllib.parse import quote
 
-    path = os.path.join(runs.state_dir(), "history.sqlite3")
+    path = runs.history_path()
     try:
         with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=0.2)) as db:
             return db.execute(question, values).fetchall()

@@ -52,7 +52,8 @@ class SourceRow:
 
 @dataclass(slots=True)
 class Report:
-    """One run; `state` is the fold. alive: somebody still writes its log; troubles: what could not be read."""
+    """One run; `state` is the fold. alive: somebody still writes its log; recalled: the log is gone, this is what the
+    history kept; troubles: what could not be read."""
 
     state: RunTelemetry = field(default_factory=RunTelemetry)
     curves: Curves = field(default_factory=Curves)
@@ -60,6 +61,7 @@ class Report:
     errors: "deque[Moment[ActivityLog]]" = field(default_factory=lambda: deque(maxlen=ERRORS_KEPT))
     alerts: "deque[Moment[Alert]]" = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
     alive: bool = False
+    recalled: bool = False
     troubles: list[str] = field(default_factory=list)
     _git_exact: bool = False
 

@@ -81,9 +81,11 @@ def _tables(report: Report) -> Iterator[str]:
         yield "<h2>Tokens and cost</h2>\n" + _table(usage, rows.USAGE_HEAD, rows.USAGE_RIGHT)
     if told := [*rows.sources(report)]:
         yield "<h2>Who told these figures</h2>\n" + _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT)
-    if acts := [*rows.git(report)]:
-        counts = f"<small>{_text(rows.git_words(report))}</small>"
-        yield f"<h2>Git{counts}</h2>\n" + _table(acts, rows.GIT_HEAD, {"files", "lines"}, "git-")
+    acts = [*rows.git(report)]
+    if words := rows.git_words(report):
+        yield f"<h2>Git<small>{_text(words)}</small></h2>\n"
+    if acts:
+        yield _table(acts, rows.GIT_HEAD, {"files", "lines"}, "git-")
     levels = report.state.log_levels
     if report.errors:
         counts = f"<small>{levels.get('error', 0):,} errors, {levels.get('warning', 0):,} warnings</small>"

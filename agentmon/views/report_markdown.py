@@ -40,11 +40,13 @@ def _lines(report: Report) -> Iterator[str]:
         ("Missing", report.missing(), rows.MISSING_HEAD, ()),
     ):
         cells = [*made]
-        if cells:
+        words = rows.git_words(report) if title == "Git" else ""
+        if cells or words:
             yield f"## {title}"
             yield ""
-            if title == "Git":
-                yield code(rows.git_words(report)) + "\n"
+            if words:
+                yield code(words) + "\n"
+        if cells:
             yield from _table(cells, head, right)
 
 

@@ -50,14 +50,15 @@ def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]
     if told:
         yield _heading("Who told these figures")
         yield _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT, {"off the exact figures"}, width)
-    if report.git:
+    if report.git or report.state.git_operations:
         yield _heading("Git", rows.git_words(report))
+    if report.git:
         acts = [*rows.git(report)]
         if len(acts) > GIT_SHOWN:
             yield Text(f"  … {len(acts) - GIT_SHOWN:,} more before", "dim")
         yield _table(acts[-GIT_SHOWN:], rows.GIT_HEAD, {"files", "lines"}, {"branch", "message"}, width)
     levels = report.state.log_levels
-    if report.errors or levels.get("warning"):
+    if levels.get("error") or levels.get("warning"):
         yield _heading("Log", counted({name: levels[name] for name in ("error", "warning", "info") if name in levels}))
         for at, agent, message in rows.errors(report):
             line = Text(f"{at:>8}  ", "dim").append(f"{printable(agent)}  ", "not dim")

@@ -58,7 +58,7 @@ def git(report: Report) -> Iterator[Row]:
 def git_words(report: Report) -> str:
     """How many acts of which kind; which of them are in the timeline, if not all."""
     seen = sum(report.state.git_operations.values())
-    rest = f"; the last {len(report.git):,} in detail" if seen > len(report.git) else ""
+    rest = f"; the last {len(report.git):,} in detail" if seen > len(report.git) > 0 else ""
     return counted(report.state.git_operations) + rest
 
 
@@ -107,7 +107,8 @@ def cpu(report: Report) -> str:
 
 def memory(report: Report) -> str:
     """Memory in words."""
-    return f"mean {mebibytes(report.curves.memory.mean)}, peak {mebibytes(report.state.peak_memory_mb)}"
+    peak = f"peak {mebibytes(report.state.peak_memory_mb)}"
+    return peak if report.recalled else f"mean {mebibytes(report.curves.memory.mean)}, {peak}"
 
 
 def _act(act: GitActivity) -> Row:
