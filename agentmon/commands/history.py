@@ -14,6 +14,7 @@ from agentmon.commands import candidates
 from agentmon.commands.words import Amount, Duration, Label, Moment, Size
 from agentmon.errors import AgentmonError
 from agentmon.views import history as view
+from agentmon.views.figures import size
 from agentmon.views.text import Ink, wants_colour
 
 _SHOWN = 20
@@ -146,8 +147,8 @@ def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
             _update(opened)
             going = pruning.remove(opened, going, _say)
     for old in going:
-        click.echo(f"{view.size(old.size):>8}  {old.name}")
-    what = f"{len(going):,} run logs, {view.size(sum(old.size for old in going))}"
+        click.echo(f"{size(old.size):>8}  {old.name}")
+    what = f"{len(going):,} run logs, {size(sum(old.size for old in going))}"
     click.echo(f"removed: {what}" if yes else f"would go: {what}" + (" (--yes removes them)" if going else ""))
 
 

@@ -6,24 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agentmon.views.text import (
-    BOLD,
-    CYAN,
-    DIM,
-    GREEN,
-    PLAIN,
-    RED,
-    YELLOW,
-    Ink,
-    Segment,
-    clean,
-    clock,
-    count,
-    fit,
-    lasted,
-    money,
-    width,
-)  # fmt: skip
+from agentmon.views.figures import clock, count, lasted, money
+from agentmon.views.text import BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, Ink, Segment, clean, fit, width
 
 Row = Mapping[str, Any]
 
@@ -106,16 +90,6 @@ def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
     for row in rows:
         writer.writerow([_cell(row[name]) for name in names])
     return out.getvalue()
-
-
-def size(number: int) -> str:
-    """Bytes as people read them."""
-    amount = float(number)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
 
 
 def _cell(value: Any) -> Any:

@@ -10,7 +10,7 @@ from agentmon.replay import fold_file
 from agentmon.telemetry import RunTelemetry
 from agentmon.usage import Sums
 from agentmon.views.curves import Curves
-from agentmon.views.wording import duration, mebibytes, offset
+from agentmon.views.figures import duration, mebibytes, money, offset
 
 GIT_KEPT = 200
 ERRORS_KEPT = 10
@@ -192,7 +192,7 @@ class Report:
         if sums.total_tokens is not None:
             yield "Tokens", f"{sums.total_tokens:,}"
         if sums.cost_usd is not None:
-            yield "Cost", f"${sums.cost_usd:,.4f}"
+            yield "Cost", money(sums.cost_usd)
         if commits := self.state.git_operations.get("commit"):
             yield "Commits", f"{commits:,}"
         if errors := self.state.log_levels.get("error"):

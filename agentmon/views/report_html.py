@@ -11,8 +11,9 @@ import orjson
 from agentmon import __version__
 from agentmon.views import page, rows
 from agentmon.views.charts import Chart, Line, Mark, figure, gathered
+from agentmon.views.figures import count, mebibytes, money, offset, percent
 from agentmon.views.report import Report
-from agentmon.views.wording import mebibytes, money, offset, percent, printable, short, visible
+from agentmon.views.text import printable, visible
 
 _SIGNS = {"commit": "●", "merge": "◆", "push": "▲"}
 _OTHER_SIGN = "○"
@@ -134,7 +135,7 @@ def _charts(report: Report) -> Iterator[Chart]:
             f'<span class="key output">{sums.output_tokens or 0:,} output</span>'
         )
         lines = [Line("output", both, base=given, steps=True), Line("input", given, steps=True)]
-        yield Chart("tokens", "Tokens", words, lines, short)
+        yield Chart("tokens", "Tokens", words, lines, count)
     cost = [u.cost_usd if u else None for u in usages]
     if any(cost):
         yield Chart("cost", "Cost", f"{money(sums.cost_usd)} in all", [Line("cost", cost, steps=True)], _dollars)

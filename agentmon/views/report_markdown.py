@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from agentmon.views import rows
 from agentmon.views.report import Report
-from agentmon.views.wording import printable
+from agentmon.views.text import printable
 
 _MESSAGE = 300
 _OURS = rows.USAGE_RIGHT | {"at", "files", "lines", "value", "limit", "in the sums", "off the exact figures"}

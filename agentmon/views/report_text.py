@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentmon.views import rows
+from agentmon.views.figures import count, counted, duration, mebibytes, money, offset, percent
 from agentmon.views.plot import Plot, block_lines
 from agentmon.views.report import Report
-from agentmon.views.wording import counted, duration, mebibytes, money, offset, percent, printable, short
+from agentmon.views.text import printable
 
 GIT_SHOWN = 15
 _WIDE = 140  # columns from which plots stand side by side
@@ -123,7 +124,7 @@ def _each_plot(report: Report) -> Iterator[tuple[Plot, str]]:
             f"{value:,} {name}"
             for name, value in (("input", sums.input_tokens), ("output", sums.output_tokens)) if value is not None
         )  # fmt: skip
-        yield Plot("Tokens", f"{words}, summed up over time", spent, short), "green"
+        yield Plot("Tokens", f"{words}, summed up over time", spent, count), "green"
     costs = [u.cost_usd if u else None for u in usages]
     if any(costs):
         yield Plot("Cost", f"{money(sums.cost_usd)}, summed up over time", costs, money), "yellow"

@@ -12,8 +12,9 @@ from run_logs import START, Log
 
 from agentmon.commands.words import Moment
 from agentmon.events import ActivityLog, Alert, Event, Gap, Lifecycle, TokenUsage
+from agentmon.views.figures import count, lasted, memory, money
 from agentmon.views.tail import Lines, Wanted
-from agentmon.views.text import Ink, clean, count, cut, fit, lasted, memory, money, spark, wants_colour, width
+from agentmon.views.text import Ink, clean, cut, fit, spark, wants_colour, width
 
 
 def told(payload: object, colour: bool = False, agent: str = "crew") -> list[str]:
