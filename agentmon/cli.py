@@ -55,7 +55,17 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AGENTMON"})
 @click.version_option(__version__, prog_name="agentmon")
 def agentmon() -> None:
-    """Telemetry for LLM-agent orchestrators: run any command unchanged, and see what it does."""
+    """Telemetry for LLM-agent orchestrators: run any command unchanged, and see what it does.
+
+    \b
+    Examples:
+      agentmon run -- claude -p "fix the tests"
+      agentmon top
+      agentmon report --html run.html
+      agentmon history --by team --since 7d
+
+    `agentmon COMMAND --help` has more, and says what the options mean.
+    """
 
 
 def main(argv: list[str] | None = None, inherited: object = None) -> int:

@@ -37,7 +37,13 @@ def command(
     pid: int, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]], interval: float,
     no_run_log: bool,
 ) -> None:  # fmt: skip
-    """Metrics of a process that already runs, and of its tree, until it ends or Ctrl-C."""
+    """Metrics of a process that already runs, and of its tree, until it ends or Ctrl-C.
+
+    \b
+    Examples:
+      agentmon attach 4711
+      agentmon attach --interval 500ms --agent crew -o metrics.ndjson 4711
+    """
     try:
         process = psutil.Process(pid)
         name, argv = process.name(), tuple(redact.mask_words(process.cmdline()))

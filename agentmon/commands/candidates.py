@@ -90,6 +90,12 @@ def labels(ctx: "click.Context", param: "click.Parameter", incomplete: str) -> "
     return _items((row[0], "") for row in rows if row[0].startswith(incomplete))
 
 
+def exits(ctx: "click.Context", param: "click.Parameter", incomplete: str) -> "Items":
+    """How a run ended."""
+    words = (("ok", "exit status 0"), ("failed", "another one, a signal, or lost"))
+    return _items(word for word in words if word[0].startswith(incomplete))
+
+
 def meters(ctx: "click.Context", param: "click.Parameter", incomplete: str) -> "Items":
     """The next source of a list."""
     head, comma, last = incomplete.rpartition(",")
@@ -158,7 +164,7 @@ def _line(agent: object, began: object, state: object) -> str:
         at = time.strftime("%m-%d %H:%M", time.localtime(began if isinstance(began, int | float) else None))
     except (ValueError, OverflowError, OSError):
         at = ""
-    return ", ".join(str(part) for part in (agent, at, state) if part)
+    return ", ".join(str(part).split("\n")[0].strip() for part in (agent, at, state) if part)
 
 
 def _asked(question: str, *values: object) -> list[Any]:

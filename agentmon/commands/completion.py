@@ -18,9 +18,10 @@ def command(ctx: click.Context, shell: str, line: str | None) -> None:
     Behind `run --` the command completes as it would by itself.
 
     \b
-    eval "$(agentmon completion bash)"        in ~/.bashrc
-    eval "$(agentmon completion zsh)"         in ~/.zshrc, behind compinit
-    agentmon completion fish > ~/.config/fish/completions/agentmon.fish
+    Examples:
+      echo 'eval "$(agentmon completion bash)"' >> ~/.bashrc
+      echo 'eval "$(agentmon completion zsh)"' >> ~/.zshrc
+      agentmon completion fish > ~/.config/fish/completions/agentmon.fish
     """
     if line is None:
         sys.stdout.write(resources.files("agentmon.shells").joinpath(f"agentmon.{shell}").read_text("utf-8"))

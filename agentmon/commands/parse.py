@@ -51,6 +51,13 @@ def command(
     """The parsers of `run` over a saved log; events to stdout.
 
     FILE is read as stdout; without any file, stdin is.
+
+    \b
+    Examples:
+      agentmon parse saved.log | jq -c 'select(.event == "llm_call")'
+      python crew.py 2>&1 | agentmon parse --no-logs
+      agentmon parse --explain saved.log
+      agentmon parse --list-patterns > patterns.toml
     """
     if list_patterns:
         sys.stdout.write(pattern_files.toml(builtin()))

@@ -28,9 +28,10 @@ def command(run: str | None, as_json: bool, as_markdown: bool, html_file: str | 
     gone, this is what the history kept of it.
 
     \b
-    agentmon report                           the newest run, in the terminal
-    agentmon report --json | jq .token_usage
-    agentmon report 20261122T10 --html run.html
+    Examples:
+      agentmon report                         # the newest run, in the terminal
+      agentmon report --json | jq .token_usage
+      agentmon report 20261122T10 --html run.html
     """
     if as_json + as_markdown + (html_file is not None) > 1:
         raise click.UsageError("one of --json, --md and --html at a time")

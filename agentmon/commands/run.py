@@ -92,8 +92,11 @@ def command(
     """Run COMMAND exactly as if it had been started bare, and write what it does.
 
     \b
-    agentmon run -- claude -p "fix the tests"
-    agentmon run -o - -- python crew.py | jq -c 'select(.event == "git_activity")'
+    Examples:
+      agentmon run -- claude -p "fix the tests"
+      agentmon run --team web --label ticket=42 --budget 5.00 -- crewai run
+      agentmon run -o - -q -- python crew.py | jq -c .event
+      agentmon run -o unix:/tmp/crew.sock --stall 5m -- codex exec "go on"
     """
     inherited = inherited or hold()
     environment = child.own_environment()

@@ -25,8 +25,8 @@ _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may o
 @click.command("tail")
 @click.argument("run", required=False, shell_complete=candidates.run_names)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what comes, until the run ends.")
-@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)),
-              help="Only these events; may be given several times.")  # fmt: skip
+@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)), metavar="EVENT",
+              help=f"Only these events: {', '.join(sorted(PAYLOADS))}; may be given several times.")  # fmt: skip
 @click.option("--agent", shell_complete=candidates.indexed("agent_id"), help="Only this agent's.")
 @click.option("--level", type=click.Choice(["info", "warning", "error"]),
               help="Only log entries of this level or worse (with --event: besides the other events).")  # fmt: skip
@@ -42,9 +42,10 @@ def command(
     RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
 
     \b
-    agentmon tail -f
-    agentmon tail --level warning --since 10m
-    agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
+    Examples:
+      agentmon tail -f
+      agentmon tail --level warning --since 10m
+      agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
     """
     path = "-" if run == "-" else str(runs.find(run))
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)

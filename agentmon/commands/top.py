@@ -27,8 +27,10 @@ def command(names: tuple[str, ...], team: str | None, once: bool) -> int:
     RUN is a run id or a unique prefix of one, or a file.
 
     \b
-    agentmon top --team backend
-    agentmon top --once | less
+    Examples:
+      agentmon top
+      agentmon top --team backend
+      agentmon top --once | less
     """
     paths = [str(runs.find(name)) for name in names]
     said: list[str] = []
