@@ -217,6 +217,7 @@ def _look(db: sqlite3.Connection, path: str) -> bool:
 
 def _bring_forward(db: sqlite3.Connection) -> None:
     """An older form: new tables with all that fits, and every log is to be read again."""
+    runs.unmark_indexed()
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("BEGIN IMMEDIATE")
     if int(db.execute("PRAGMA user_version").fetchone()[0]) < SCHEMA:  # else another one has just done it

@@ -147,7 +147,7 @@ def prune(older_than_s: float = KEPT_S, spared_bytes: float = SPARED_BYTES) -> N
     not have is spared, as long as all of these take no more than `spared_bytes`: then the oldest go."""
     limit = time.time() - older_than_s
     named_since = time.strftime("%Y%m%dT%H%M%S", time.gmtime(limit))
-    seen_at = _indexed_at()
+    seen_at = indexed_at()
     spared = []
     try:
         entries = [*os.scandir(runs_dir())]
@@ -174,29 +174,32 @@ def prune(older_than_s: float = KEPT_S, spared_bytes: float = SPARED_BYTES) -> N
 
 def mark_indexed(at: float) -> None:
     """The history has all that the run logs had at this moment. `run` looks at the mark and never at the history."""
-    path = _mark_path()
     at -= _COARSE_S
-    with contextlib.suppress(OSError):
-        if not os.path.exists(path):
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
-            os.utime(path, (0, 0))
-        if not at <= os.stat(path).st_mtime <= time.time():  # one in the future is a clock that was set back
-            os.utime(path, (at, at))
+    if indexed_at() < at:
+        with contextlib.suppress(OSError):
+            text = b"%d" % os.stat(history_path()).st_ino
+            fd = os.open(_mark_path(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(fd, "wb", buffering=0) as file:
+                file.write(text)
+                os.utime(fd, (at, at))
 
 
 def unmark_indexed() -> None:
-    """There is another history now, with nothing in it yet."""
+    """The history does not have all that is there."""
     with contextlib.suppress(OSError):
         os.unlink(_mark_path())
 
 
-def _indexed_at() -> float:
-    """When the history had all that there was; the beginning of time where that is not known."""
+def indexed_at() -> float:
+    """When the history had all that there was (Unix seconds); the beginning of time where that is not known: there is
+    another history now, or the clock was set back."""
     try:
-        at = os.stat(_mark_path()).st_mtime if os.path.exists(history_path()) else 0.0
-        return at if at <= time.time() else 0.0
+        with open(_mark_path(), "rb") as file:
+            at = os.fstat(file.fileno()).st_mtime
+            same = file.read(32) == b"%d" % os.stat(history_path()).st_ino
     except (OSError, AgentmonError):
         return 0.0
+    return at if same and at <= time.time() else 0.0
 
 
 def _mark_path() -> str:

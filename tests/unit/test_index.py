@@ -352,3 +352,45 @@ def test_pruning(history, monkeypatch):
     assert sorted(path.stem for path in history.runs.iterdir()) == ["b", "c", "d", "w"]
     assert len(history.rows()) == 5
     assert runs.is_written(written.path)
+
+
+def test_what_changes_while_no_log_comes_or_goes(history, monkeypatch):
+    """Where the folder has not changed since, only what may have grown is looked at, and it is seen."""
+    monkeypatch.setattr(runs, "_COARSE_S", 0.0)
+    made = "20270101T000000000Z-00000001"
+    history.finished(made)
+    going, given = history.log("20270102T000000000Z-00000002"), history.finished("given")
+    going.started()
+    assert {row["run_id"]: row["state"] for row in history.rows()}[going.run_id] == "running"
+    assert history.rows() == history.rows()
+    scanned = []
+    found = indexing._found
+    monkeypatch.setattr(indexing, "_found", lambda: scanned.append(1) or found())
+    going.called()
+    with open(given.path, "ab") as log:
+        log.write(given.line(TokenUsage("m", 5, 5, 10, call_id="late", source="sdk")))
+    rows = {row["run_id"]: row for row in history.rows()}
+    assert (rows[going.run_id]["total_tokens"], rows["given"]["total_tokens"]) == (1200, 1210)
+    assert not scanned
+    going.ended()
+    going.release()
+    assert {row["state"] for row in history.rows()} == {"stopped"}
+    assert not scanned
+    history.finished("20270103T000000000Z-00000003")
+    assert len(history.rows()) == 4
+    assert scanned
+
+
+@pytest.mark.parametrize("how", ["forget", "another database"])
+def test_a_mark_of_before_is_not_believed(history, monkeypatch, how):
+    monkeypatch.setattr(runs, "_COARSE_S", 0.0)
+    history.finished("one")
+    assert len(history.rows()) == 1
+    assert len(history.rows()) == 1
+    if how == "forget":
+        with closing(history.open()) as opened:
+            indexing.forget(opened, True)
+            opened.db.execute("DELETE FROM runs")
+    else:
+        history.path.unlink()
+    assert len(history.rows()) == 1

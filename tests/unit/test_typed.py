@@ -78,8 +78,9 @@ def test_paths_and_commands(state, line, kind):
         ("agentmon completion ", ["bash", "zsh", "fish"]), ("agentmon run --budget-", ["--budget-tokens",
         "--budget-counts-estimates"]), ("agentmon tail --level=w", ["--level=warning"]),
         ("agentmon run --meter output,s", ["output,sdk"]), ("agentmon run --meter +ot", ["+otlp"]),
-        ("agentmon history --exit ", ["ok", "failed"]), ("agentmon run --budget ", []), ("agentmon nonsense --", ["--version", "--help"]),
-        ("agentmon run -o uni", ["unix:", "unix-connect:"]), ("agentmon doctor ", []), ("agentmon run --bogus=", []),
+        ("agentmon history --exit ", ["ok", "failed"]), ("agentmon run --budget ", []),
+        ("agentmon nonsense --", ["--version", "--help"]), ("agentmon doctor ", []), ("agentmon run --bogus=", []),
+        ("agentmon run -o uni", ["unix:", "unix-connect:"]),
     ],
 )  # fmt: skip
 def test_words(state, line, words):
