@@ -3,9 +3,9 @@
 import os
 import re
 import select
+import time
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from typing import cast
 
 import click
@@ -15,6 +15,7 @@ from agentmon.commands import candidates
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
+from agentmon.views.figures import clock
 from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, wants_colour
 
@@ -50,7 +51,7 @@ def command(
     path = "-" if run == "-" else str(runs.find(run))
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
     terminal = os.isatty(1)
-    lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
+    lines = Lines(Ink(wants_colour(terminal)), clock(time.time(), "%Y-%m-%d"))
     wants = None if wanted.everything else wanted.entry
     lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
     follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
