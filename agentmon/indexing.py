@@ -111,7 +111,7 @@ def _found() -> tuple[set[tuple[str, int]], dict[str, Stamp]]:
         for entry in entries:
             if _MADE.fullmatch(entry.name):
                 ended.add((entry.name, entry.inode()))
-            elif entry.name.endswith(runs.SUFFIX):
+            elif entry.name.endswith(runs.SUFFIX) and entry.is_file():
                 with suppress(OSError):
                     others[entry.name[: -len(runs.SUFFIX)]] = _stamp(entry.stat())
     return ended, others
@@ -126,7 +126,7 @@ def logs() -> dict[str, Stamp]:
     found: dict[str, Stamp] = {}
     with suppress(OSError), os.scandir(runs.runs_dir()) as entries:
         for entry in entries:
-            if entry.name.endswith(runs.SUFFIX):
+            if entry.name.endswith(runs.SUFFIX) and entry.is_file():
                 with suppress(OSError):
                     found[entry.name[: -len(runs.SUFFIX)]] = _stamp(entry.stat())
     return found

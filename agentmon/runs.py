@@ -95,7 +95,7 @@ def is_written(path: "Path | str") -> bool:
     import fcntl
 
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # whatever it is, a named pipe perhaps
     except OSError:
         return False
     try:
@@ -114,7 +114,8 @@ def all_logs() -> list["Path"]:
     from pathlib import Path
 
     try:
-        return sorted(p for p in Path(runs_dir()).iterdir() if p.suffix == SUFFIX)
+        with os.scandir(runs_dir()) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.is_file())
     except (OSError, AgentmonError):
         return []
 

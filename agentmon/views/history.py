@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from agentmon.views.text import BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, Ink,
 
 Row = Mapping[str, Any]
 
+_YEAR_S = 360 * 86400
 _LEAST = 6  # cells of a name
 _MOST = 32
 _BAR = 10
@@ -114,7 +116,9 @@ def _state(row: Row) -> tuple[str, str]:
 
 
 def _when(timestamp: float | None) -> str:
-    return "-" if timestamp is None else clock(timestamp, "%m-%d %H:%M")
+    """Without the year for what is younger than one."""
+    young = timestamp is not None and abs(time.time() - timestamp) < _YEAR_S
+    return clock(timestamp, "%m-%d %H:%M" if young else "%Y-%m-%d")[:11]
 
 
 def _is_part(row: Row) -> bool:
