@@ -53,7 +53,8 @@ def command(
     terminal = os.isatty(1)
     lines = Lines(Ink(wants_colour(terminal)), clock(time.time(), "%Y-%m-%d"))
     wants = None if wanted.everything else wanted.entry
-    lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
+    # one of the lines may be cut; with filters, which are the last is known only once all were looked at
+    lines_back = last + 1 if wanted.everything and last is not None else None
     follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
     batches = (follow_records if follows else records)(path, _say, wants, lines_back)
     try:

@@ -76,7 +76,7 @@ def recall(run: Row, shares: Sequence[Row], minutes: Sequence[Row]) -> Report:
     if begun is None or ended is None:
         return report
     curves.recall(begun, Gauge(), Gauge())
-    step = max(0.25, (ended - begun) / POINTS)
+    step = max(0.1, (ended - begun) / POINTS)
     for row in minutes:
         cpu, memory = row["cpu_percent"], row["memory_max"]
         first, last = max(row["timestamp"], begun), min(row["timestamp"] + 60, ended)

@@ -234,3 +234,15 @@ def test_a_gone_reader_is_no_error(log: Log, monkeypatch: pytest.MonkeyPatch) ->
 
     assert cli.main(["tail"]) == 141
     assert os.path.exists(log.path)
+
+
+def test_the_last_event_is_told_though_the_last_line_is_cut(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = Log(tmp_path / "cut.ndjson")
+    for number in range(5):
+        made.said(f"line {number}")
+    made.raw(b'{"v":1,"type":"agent_telemetry","run_id":"cut"')
+    made.release()
+    code, out, err = tail(capfd, "-n", "1", str(made.path))
+    assert code == 0
+    assert [line.split()[-1] for line in out.splitlines()] == ["4"]
+    assert "cut short" in err
