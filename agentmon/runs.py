@@ -139,7 +139,9 @@ def find(run: str | None) -> "Path":
     if len(found) != 1 and not exact:
         if found:
             raise AgentmonError(f"{run}: {len(found)} runs begin so; give more of it")
-        raise NoSuchRun(f"{run}: no such run; `agentmon history` lists them; or give a path")
+        raise NoSuchRun(
+            f"{run}: no such run log; `agentmon history` lists the runs, also those whose logs are gone; or give a path"
+        )
     return (exact or found)[0]
 
 

@@ -15,6 +15,7 @@ _agentmon() {
         words)
             # bash replaces only what stands behind the last = or :, so only that is given
             [[ $current == [=:] ]] && current=
+            current=${current#[\'\"]}
             left=${word%"$current"}
             for word in "${answer[@]:1}"; do
                 word=${word%%$'\t'*}

@@ -7,13 +7,14 @@ function __agentmon_complete
     type --query -- $program; or set program agentmon
     set -l answer ($program completion fish --at "$line" 2>/dev/null)
     set -l head (string split \t -- $answer[1])
+    set -l path (string replace --all --regex '([\s\\\\"\'$*?;&|<>()])' '\\\\$1' -- "$head[3]")
     switch "$head[1]"
         case files
-            for found in (complete --do-complete "'' $head[3]")
+            for found in (complete --do-complete "'' $path")
                 printf '%s\n' $head[2]$found
             end
         case folders
-            for found in (complete --do-complete "'' $head[3]" | string match --regex -- '.*/(?:\t.*)?$')
+            for found in (complete --do-complete "'' $path" | string match --regex -- '.*/(?:\t.*)?$')
                 printf '%s\n' $head[2]$found
             end
         case command

@@ -125,6 +125,8 @@ def test_run_ids(shell, logs):
     tty = shell()
     tty.line("agentmon report alpi", "agentmon report alpine-two")
     tty.line("agentmon tail -f --level error alpi", "--level error alpine-two")
+    tty.line('agentmon report "alpi', 'report "alpine-two')
+    tty.line("cd . && agentmon export alpha-one alp", "alpha-one alpine-two")
     tty.press(CLEAR + "agentmon report alp" + LISTS)
     screen = tty.shows("alpha-one", "alpine-two")
     if shell.kind != "bash":
@@ -139,6 +141,7 @@ def test_paths(shell, logs):
     (tty.folder / "tables").mkdir()
     (tty.folder / "tablecloth").touch()
     tty.line("agentmon report --html qui", "--html quite\\ some.html")
+    tty.line("agentmon report --html quite\\ so", "--html quite\\ some.html")
     tty.line("agentmon export -o tabl", "agentmon export -o tables/#")
     tty.line("agentmon run -o unix:./tablec", "unix:./tablecloth")
     tty.line("agentmon report ./tablec", "report ./tablecloth")
@@ -153,6 +156,21 @@ def test_the_command_behind_run(shell, logs):
     tty.line("agentmon run --label a=b -- zebra-crew --file cre", "zebra-crew --file crew.py #")
     if shell.kind != "bash":  # whether bash knows options of others depends on what is installed
         tty.line("agentmon run -- agentmon rep", "run -- agentmon report #")
+
+
+def test_bash_knows_the_options_of_others_where_it_completes_them(wrapper, logs):
+    tty = Shell("bash", wrapper)
+    script = Path("/usr/share/bash-completion/bash_completion")
+    try:
+        if not script.exists():
+            pytest.skip("bash-completion is not installed")
+        tty.press(f". {script}; clear; echo have-$((1 + 1))\r")
+        tty.shows("have-2")
+        tty.line("agentmon run -q --label a=b -- agentmon hist", "--label a=b -- agentmon history #")
+        tty.line("agentmon run --team=web agentmon run -- zebra-c", "run -- zebra-crew #")
+        tty.line("agentmon run -- env --ignore-e", "env --ignore-environment #")
+    finally:
+        tty.terminal.hang_up()
 
 
 def test_nothing_is_said_of_what_is_wrong(shell, logs):
