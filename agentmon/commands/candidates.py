@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from agentmon import runs
+from agentmon.views.figures import many
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,7 @@ def indexed(column: str) -> "Completer":
             f"SELECT {column}, count(*) FROM runs WHERE {column} <> '' GROUP BY 1 ORDER BY max(started) DESC LIMIT ?",
             _MOST,
         )
-        return _items((row[0], f"{row[1]:,} runs") for row in rows if row[0].startswith(incomplete))
+        return _items((row[0], many(row[1], "run", "runs")) for row in rows if row[0].startswith(incomplete))
 
     return complete
 
