@@ -174,10 +174,11 @@ def teams(index: Index) -> list[dict[str, Any]]:
     """Sums over the runs of each team, with how many agents it has, the one heard of last first."""
     figures = ", ".join(f"sum({n}) AS {n}" for n in ("calls", "input_tokens", "output_tokens", "total_tokens"))
     found = index.db.execute(
-        "SELECT coalesce(team_id, '') AS team_id, (SELECT count(DISTINCT agent) FROM usage u JOIN runs t "
-        "ON t.id = u.run WHERE t.team_id IS r.team_id) AS agents, count(*) AS runs, sum(state = 'running') AS running, "
-        f"{figures}, sum(cost_usd) AS cost_usd, max(ended) AS last_updated FROM runs r GROUP BY r.team_id "
-        "ORDER BY last_updated DESC, 1"
+        "SELECT coalesce(team_id, '') AS team_id, coalesce(agents, 0) AS agents, count(*) AS runs, "
+        f"sum(state = 'running') AS running, {figures}, sum(cost_usd) AS cost_usd, max(ended) AS last_updated "
+        "FROM runs r LEFT JOIN (SELECT coalesce(team_id, '') AS team, count(DISTINCT agent) AS agents "
+        "FROM usage u JOIN runs t ON t.id = u.run GROUP BY 1) ON team = coalesce(r.team_id, '') "
+        "GROUP BY 1 ORDER BY last_updated DESC, 1"
     )
     return [dict(row) for row in found]
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
@@ -66,9 +66,8 @@ class Past:
         self._update: asyncio.Future[None] | None = None
         self._due = 0.0
         self._closed = False
-        self._readings: OrderedDict[Log, Reading] = OrderedDict()
+        self._places: OrderedDict[Log, _Place] = OrderedDict()
         self._remembered: OrderedDict[str, tuple[Stamp | None, list[Row]]] = OrderedDict()
-        self._locks: dict[Log, asyncio.Lock] = {}
         self._limiter = anyio.CapacityLimiter(2)
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -85,11 +84,15 @@ class Past:
 
     async def read(self, log: Log, question: Callable[[Reading], T]) -> T:
         """What a run's log tells, read as far as it goes. Raises OSError."""
-        lock = self._locks.setdefault(log, asyncio.Lock())
-        async with lock:
-            answer = await anyio.to_thread.run_sync(self._read, log, question, limiter=self._limiter)
-        self._trim()
-        return answer
+        place = self._places.setdefault(log, _Place())
+        place.users += 1
+        try:
+            async with place.lock:
+                return await anyio.to_thread.run_sync(self._read, log, place, question, limiter=self._limiter)
+        finally:
+            place.users -= 1
+            self._places.move_to_end(log)
+            self._trim()
 
     async def read_soon(self, log: Log, question: Callable[[Reading], T], patience_s: float) -> T | None:
         """The same, or None if that takes longer; the reading goes on meanwhile. Raises OSError."""
@@ -112,13 +115,19 @@ class Past:
 
     def reading(self, log: Log) -> Reading | None:
         """What was read of a log so far, if it is being read or kept."""
-        return self._readings.get(log)
+        place = self._places.get(log)
+        return None if place is None else place.reading
 
     def close(self) -> None:
-        """Let everything go; an update of the index ends at its next log."""
+        """Let everything go: what is being read ends at the next block, an update of the index at its next log."""
+        if self._closed:
+            return
         self._closed = True
         for task in self._tasks:
             task.cancel()
+        for place in self._places.values():
+            if place.reading is not None:
+                place.reading.stopped = True
         self._updating.submit(self._writer.close)
         self._asking.submit(self._reader.close)
         self._updating.shutdown(wait=False)
@@ -151,35 +160,50 @@ class Past:
         if self._closed:
             raise _Closed
 
-    def _read(self, log: Log, question: Callable[[Reading], T]) -> T:
-        reading = self._readings.get(log)
-        if reading is not None and not reading.feed.is_current():
-            del self._readings[log]
-            reading.close()
-            reading = None
-        if reading is None:
-            reading = self._readings[log] = Reading(log.path, log.run)
-        self._readings.move_to_end(log)
-        reading.read_on()
-        return question(reading)
+    def _read(self, log: Log, place: "_Place", question: Callable[[Reading], T]) -> T:
+        if place.reading is not None and not place.reading.feed.is_current():
+            place.reading.close()
+            place.reading = None
+        if place.reading is None:
+            place.reading = Reading(log.path, log.run)
+        if self._closed:
+            place.reading.stopped = True
+        place.reading.read_on()
+        return question(place.reading)
 
     def _trim(self) -> None:
         """Let go of what was not asked for the longest."""
-        held = {log: reading.size() for log, reading in [*self._readings.items()]}
-        total = sum(held.values())
-        for log, size in held.items():
-            if total <= _KEPT_BYTES and len(self._readings) <= _KEPT_READINGS:
-                break
-            if len(self._readings) > 1 and not self._locks[log].locked():
-                self._readings.pop(log).close()
-                total -= size
-        for log in [log for log, lock in self._locks.items() if log not in self._readings and not lock.locked()]:
-            del self._locks[log]
+        idle = {log: place.size() for log, place in self._places.items() if not place.users}
+        held, total = len(self._places), sum(idle.values())
+        for log, size in idle.items():
+            place = self._places[log]
+            if place.reading is None or (held > 1 and (held > _KEPT_READINGS or total > _KEPT_BYTES)):
+                place.close()
+                del self._places[log]
+                held, total = held - 1, total - size
 
     def _done(self, task: asyncio.Task[object]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # whoever waited was told
+
+
+@dataclass(slots=True)
+class _Place:
+    """What was read of a log, for one reader at a time. users: those who read it or wait for that."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+    reading: Reading | None = None
+
+    def size(self) -> int:
+        """About as many bytes of memory."""
+        return 0 if self.reading is None else self.reading.size()
+
+    def close(self) -> None:
+        """Let the log go."""
+        if self.reading is not None:
+            self.reading.close()
 
 
 class _Handle:

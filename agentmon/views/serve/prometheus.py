@@ -8,12 +8,14 @@ Teams, agents and models are names that children chose: only so many combination
 goes into one that is called `_other`, so that sums stay what they are.
 """
 
+import asyncio
 import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio.to_thread
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -70,6 +72,7 @@ class Counted:
 
     highest: dict[tuple[str, Labels], float] = field(default_factory=dict)
     names: set[tuple[str, ...]] = field(default_factory=set)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def known(self, *names: str) -> tuple[str, ...]:
         """These names, cut to a length, or `_other` where there are too many already."""
@@ -93,10 +96,11 @@ class Counted:
 async def metrics(request: Request, of: From) -> Response:
     """Of agents at work their processes; of all runs so far tokens, calls and cost; of the server itself."""
     counted = _counted(request.app.state)
-    told = [*_processes(of, counted), *await _used(of, counted), *_own(of)]
-    for metric in told:
-        counted.settle(metric)
-    return Response("".join(f"{line}\n" for metric in told for line in metric.lines()), media_type=MEDIA_TYPE)
+    used, ended, is_indexed = await _sums_so_far(of)
+    async with counted.lock:
+        told = [*_processes(of, counted), *_own(of)]
+        text = await anyio.to_thread.run_sync(_text, told, used, ended, is_indexed, counted)
+    return Response(text, media_type=MEDIA_TYPE)
 
 
 def _counted(state: Any) -> Counted:
@@ -129,7 +133,32 @@ def _processes(of: Sources, counted: Counted) -> Iterable[Metric]:
     return cpu, memory, threads, processes, running, last
 
 
-async def _used(of: Sources, counted: Counted) -> Iterable[Metric]:
+async def _sums_so_far(of: Sources) -> tuple[list[Row], list[Row], bool]:
+    """What was used by team, agent and model, which runs ended, and whether the history is among that."""
+    now = time.time()
+    used: list[Row] = []
+    ended: list[Row] = []
+    is_indexed = True
+    try:
+        (used, ended), live = await of.with_live(_sums, _PATIENCE_S)
+    except AgentmonError:
+        live, is_indexed = of.live(), False
+    for run in live:
+        used += [{"team": run.team_id, **share} for share in rows.shares_of(run)]
+        row = rows.row_of(run, now)
+        if row["state"] != "running":
+            ended.append({"team": run.team_id, "agent": row["agent_id"] or "", "state": row["state"], "runs": 1})
+    return used, ended, is_indexed
+
+
+def _text(told: list[Metric], used: list[Row], ended: list[Row], is_indexed: bool, counted: Counted) -> str:
+    told += _used(used, ended, is_indexed, counted)
+    for metric in told:
+        counted.settle(metric)
+    return "".join(f"{line}\n" for metric in told for line in metric.lines())
+
+
+def _used(used: list[Row], ended: list[Row], is_indexed: bool, counted: Counted) -> Iterable[Metric]:
     """Over all runs so far, those that go on included."""
     tokens = Metric("gen_ai_client_token_usage_total", "counter", "Tokens used; cached ones are a part of the input.")
     cached = Metric(
@@ -139,20 +168,7 @@ async def _used(of: Sources, counted: Counted) -> Iterable[Metric]:
     cost = Metric("agentmon_cost_usd_total", "counter", "US dollars.")
     runs = Metric("agentmon_runs_total", "counter", "Runs that ended, by how they did.")
     indexed = Metric("agentmon_index_up", "gauge", "Whether the history of runs can be read.")
-    now = time.time()
-    used: list[Row] = []
-    ended: list[Row] = []
-    try:
-        (used, ended), live = await of.with_live(_sums, _PATIENCE_S)
-        indexed.add(1)
-    except AgentmonError:
-        live = of.live()
-        indexed.add(0)
-    for run in live:
-        used += [{"team": run.team_id, **share} for share in rows.shares_of(run)]
-        row = rows.row_of(run, now)
-        if row["state"] != "running":
-            ended.append({"team": run.team_id, "agent": row["agent_id"] or "", "state": row["state"], "runs": 1})
+    indexed.add(is_indexed)
     for share in used:
         team, agent, model = counted.known(share["team"], share["agent"], share["model"])
         labels = {"team": team, "agent": agent, "model": model}

@@ -76,10 +76,9 @@ class LogFeed:
 
     def is_current(self) -> bool:
         """Whether it is still the file of that name, and what was read of it is still there."""
-        ours = os.fstat(self._fd)
         try:
-            there = os.stat(self.name)
-        except OSError:
+            ours, there = os.fstat(self._fd), os.stat(self.name)
+        except OSError:  # it is gone, or was let go of in this moment
             return False
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino) and ours.st_size >= self.outline.end
 
@@ -99,6 +98,7 @@ class Reading(LiveRun):
         super().__init__(self.feed, lambda _: None)
         self.series = Series()
         self.moments: list[Moment] = []
+        self.stopped = False  # nobody wants to know any more
         self._folded = self._fold.state
 
     @property
@@ -127,7 +127,7 @@ class Reading(LiveRun):
         before = self.version
         self.over_at = None
         self._sums_after = inf  # once is enough
-        while self.poll():
+        while not self.stopped and self.poll():
             pass
         if not written:
             if last := self.feed.last():

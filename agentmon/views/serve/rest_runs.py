@@ -71,9 +71,10 @@ async def runs(
         team=team, agent=agent, labels=labels, since=since, until=until, min_cost=min_cost, state=state,
         before=_after_run(cursor),
     )  # fmt: skip
-    found = await of.runs(wanted, limit + 1)
-    following = _run_cursor(found[limit - 1]) if len(found) > limit else None
-    return answer({"runs": found[:limit], "next": following, "indexing": of.indexing()})
+    found, last = await of.runs(wanted, limit)
+    return answer(
+        {"runs": found, "next": _run_cursor(last) if last is not None else None, "indexing": of.indexing()}
+    )  # fmt: skip
 
 
 @router.get("/{run_id:path}/agents/{agent_id:path}", summary="One agent of a run",

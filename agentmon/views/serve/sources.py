@@ -72,19 +72,25 @@ class Sources:
         progress = self._progress
         return None if progress is None else {"done": progress.done, "total": progress.total}
 
-    async def runs(self, wanted: Wanted, limit: int) -> list[Row]:
-        """Runs, newest first, as they are now."""
+    async def runs(self, wanted: Wanted, limit: int) -> tuple[list[Row], Row | None]:
+        """Runs, newest first, as they are now; and the last of the page, if there are more after it."""
         now = time.time()
         live = {run.run_id: run for run in self.live()}
-        found, others = await self.with_live(lambda index: index_query.runs(index, wanted, limit))
-        found = [rows.row_of(live[row["run_id"]], now) if row["run_id"] in live else row for row in found]
-        found += [rows.row_of(run, now) for run in others]
-        kept = [
-            row for row in found
-            if row["run_id"] not in live or rows.is_wanted(row, wanted, live[row["run_id"]].agents)
+        found, others = await self.with_live(lambda index: index_query.runs(index, wanted, limit + 1))
+        found += [
+            row for run in others if rows.is_wanted(row := rows.row_of(run, now), wanted, [*run.agents])
         ]  # fmt: skip
-        kept.sort(key=lambda row: (row["started"] or 0.0, row["run_id"]), reverse=True)
-        return kept[:limit]
+        found.sort(key=lambda row: (row["started"] or 0.0, row["run_id"]), reverse=True)
+        last = found[limit - 1] if len(found) > limit else None
+        page = [
+            row if run is None else {**rows.row_of(run, now), "started": row["started"]}
+            for row in found[:limit]
+            for run in [live.get(row["run_id"])]
+        ]
+        return [
+            row for row in page
+            if row["run_id"] not in live or rows.is_wanted(row, wanted, [*live[row["run_id"]].agents])
+        ], last  # fmt: skip
 
     async def row(self, run_id: str) -> tuple[Row, list[Row]]:
         """A run, and what its agents used of which models. Raises Problem."""
