@@ -625,3 +625,25 @@ def test_an_index_that_cannot_be_written_is_read(tmp_path: Path):
     finally:
         server.close()
         (tmp_path / "agentmon").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Authorization": "Bearer wrong"}, 401),
+    ],
+)
+def test_who_is_not_let_in_is_told_so(world: World, tmp_path: Path, headers: dict[str, str], status: int):
+    """By the guard, which stands before everything, in the same form."""
+    server = world.server if status == 403 else RestServer(tmp_path, "--token", "right")
+    try:
+        answer = server.ask("/api/v1/runs", **headers)
+        assert (answer.status, answer.type) == (status, "application/problem+json"), answer
+        assert (answer.json["status"], answer.json["instance"]) == (status, "/api/v1/runs")
+        if status == 401:
+            assert server.ask("/api/v1/runs", Authorization="Bearer right").status == 200
+    finally:
+        if server is not world.server:
+            server.close()
