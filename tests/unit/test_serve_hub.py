@@ -353,6 +353,7 @@ def test_a_client_that_does_not_read_costs_no_memory_and_gets_a_snapshot(stage: 
         log.said(f"{number} " + "x" * 2000)
         stage.pass_time()
         seen += quick.read()
+    seen += stage.read_for(quick, 1.2)
     assert logs_of(seen)[-1].startswith("299 ")
     assert stage.hub.journal._held <= 17 << 20
     (snapshot,) = slow.read()

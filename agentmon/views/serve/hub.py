@@ -21,7 +21,7 @@ from agentmon.views.serve.clients import Clients
 from agentmon.views.serve.live import AgentState, Key, LiveRun
 
 TICK_S = 0.1
-_QUIET_TICK_S = 0.5  # while no run goes on
+_QUIET_TICK_S = 0.25  # while no run goes on
 _ALONE_TICK_S = 1.0  # while nobody looks on
 FRAME_S = 1.0  # at most one frame of an agent in this time
 _LATE_S = 0.05  # a tick that comes late does not delay all frames after it
@@ -214,7 +214,7 @@ class Hub:
         seq, changes, wall = self.journal.head + 1, agent.changes, self._wall()
         marks = self._marks.pop(agent.key, ())
         variants: dict[Mark, bytes] = {}
-        agent.seq = seq
+        is_first, agent.seq = agent.seq == 0, seq
         if changes.whole:
             changes.clear()
             payload = frames.snapshot(agent.telemetry(wall), seq, self.stream, wall)
@@ -230,7 +230,8 @@ class Hub:
             variants = {mark: encode(taken.after(mark)) for mark in marks}
         self.journal.add(Frame(seq, agent.key, payload, now, variants=variants))
         self.frames_made += 1
-        agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - _LATE_S)
+        if not is_first:  # what has happened since the snapshot is not to wait for it
+            agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - _LATE_S)
 
     def _give_up(self, run: LiveRun, error: Exception) -> None:
         what = error.message if isinstance(error, AgentmonError) else repr(error)
