@@ -100,6 +100,7 @@ class Hub:
             self.clients.joined.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.clients.joined.wait(), max(0.0, at - now))
+                at = self.now()  # somebody has come, and is not to wait
 
     def _pause(self) -> float:
         """How long nothing is read."""
@@ -117,11 +118,11 @@ class Hub:
         """Read what has come, one run at a time; whether there is more of it at once."""
         try:
             gone = self.board.refresh()
-        except (AgentmonError, OSError) as error:  # no home any more, say: what is there goes on
+        except Exception as error:  # no home any more, say: what is there goes on
             gone = []
             if repr(error) not in self._said:
                 self._said.add(repr(error))
-                self._say(str(error))
+                self._say(str(error) if isinstance(error, AgentmonError) else repr(error))
         for watch in gone:
             self._remove(watch)
         yield False
@@ -172,9 +173,9 @@ class Hub:
         self._marks.setdefault(agent.key, set()).add(mark)
         return mark
 
-    def farewell(self, key: Key) -> bytes:
-        """An agent that has left, told once more to a client that missed it."""
-        return frames.removed(key, self.journal.head, self.stream)
+    def farewell(self, key: Key, seq: int) -> bytes:
+        """An agent that has left, told once more to a client that missed it. seq: of the newest frame that it has."""
+        return frames.removed(key, seq, self.stream)
 
     def close(self) -> None:
         """Let the feeds go."""
