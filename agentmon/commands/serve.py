@@ -47,8 +47,9 @@ def command(
     Shows the runs of this machine, live and past; and what is named: run logs, and sockets of `run -o unix:PATH`.
 
     \b
-    agentmon serve
-    agentmon serve --host 0.0.0.0 --token auto
+    Examples:
+      agentmon serve
+      agentmon serve --host 0.0.0.0 --token auto
     """
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise AgentmonError(f"serve needs {', '.join(missing)}: in the checkout, pip install '.[serve]'")

@@ -3,17 +3,19 @@
 import os
 import re
 import select
+import time
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from typing import cast
 
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
+from agentmon.views.figures import clock
 from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, wants_colour
 
@@ -22,11 +24,11 @@ _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may o
 
 
 @click.command("tail")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=candidates.run_names)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what comes, until the run ends.")
-@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)),
-              help="Only these events; may be given several times.")  # fmt: skip
-@click.option("--agent", help="Only this agent's.")
+@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)), metavar="EVENT",
+              help=f"Only these events: {', '.join(sorted(PAYLOADS))}; may be given several times.")  # fmt: skip
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"), help="Only this agent's.")
 @click.option("--level", type=click.Choice(["info", "warning", "error"]),
               help="Only log entries of this level or worse (with --event: besides the other events).")  # fmt: skip
 @click.option("--since", type=Moment(), help="Only what is newer: 10m, 2h, or a time.")
@@ -41,16 +43,18 @@ def command(
     RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
 
     \b
-    agentmon tail -f
-    agentmon tail --level warning --since 10m
-    agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
+    Examples:
+      agentmon tail -f
+      agentmon tail --level warning --since 10m
+      agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
     """
     path = "-" if run == "-" else str(runs.find(run))
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
     terminal = os.isatty(1)
-    lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
+    lines = Lines(Ink(wants_colour(terminal)), clock(time.time(), "%Y-%m-%d"))
     wants = None if wanted.everything else wanted.entry
-    lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
+    # one of the lines may be cut; with filters, which are the last is known only once all were looked at
+    lines_back = last + 1 if wanted.everything and last is not None else None
     follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
     batches = (follow_records if follows else records)(path, _say, wants, lines_back)
     try:

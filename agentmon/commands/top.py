@@ -7,6 +7,7 @@ import shutil
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.feeds.logs import Going, Named
 from agentmon.views.board import Board
 from agentmon.views.screen import Screen, is_capable
@@ -17,8 +18,8 @@ _TICK_S = 0.5
 
 
 @click.command("top")
-@click.argument("names", nargs=-1, metavar="[RUN]...")
-@click.option("--team", help="Only the runs of this team.")
+@click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=candidates.run_names)
+@click.option("--team", shell_complete=candidates.indexed("team_id"), help="Only the runs of this team.")
 @click.option("--once", is_flag=True, help="Print one frame and stop; so too where stdout is no terminal.")
 def command(names: tuple[str, ...], team: str | None, once: bool) -> int:
     """Live cards of the agents at work: all runs that go on, or those named.
@@ -26,8 +27,10 @@ def command(names: tuple[str, ...], team: str | None, once: bool) -> int:
     RUN is a run id or a unique prefix of one, or a file.
 
     \b
-    agentmon top --team backend
-    agentmon top --once | less
+    Examples:
+      agentmon top
+      agentmon top --team backend
+      agentmon top --once | less
     """
     paths = [str(runs.find(name)) for name in names]
     said: list[str] = []
