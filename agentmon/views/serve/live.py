@@ -126,6 +126,7 @@ class LiveRun(RunWatch):
         self.is_live = False  # what was there at first is read: changes are told from now on
         self.told = ""  # the status that clients know
         self.version_told = -1
+        self.status_at = 0.0  # when it is looked at again, on the hub's clock
         self.aside: Callable[[Callable[[], None]], object] | None = None  # lets a thread do what takes long
         self.is_summing = False  # there; nothing may be folded meanwhile
         self._sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
