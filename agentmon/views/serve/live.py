@@ -170,6 +170,7 @@ class LiveRun(RunWatch):
             return
         self._sums_due = True
         self._git_exact = state.git_exact
+        self.ended_at = state.last_updated if state.end is not None else None
         self.alerts = deque(((state.last_updated or 0.0, alert) for alert in state.alerts), maxlen=_ALERTS_KEPT)
         self.lost_events = sum(gap.lost_events or 0 for gap in state.gaps)
         for agent_id, told in state.agents.items():
@@ -180,7 +181,7 @@ class LiveRun(RunWatch):
     def _see(self, event: Event) -> None:
         super()._see(event)
         if event.team_id != self.team_id or event.run_id != self.run_id:
-            return  # inside of a batch, say: nothing of one team may go to another
+            return  # a line that tells two: nothing of one team may go to another
         payload, at = event.payload, event.timestamp
         if isinstance(payload, ActivityLog):
             return  # comes as a line
