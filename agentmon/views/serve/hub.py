@@ -26,6 +26,7 @@ _ALONE_TICK_S = 1.0  # while nobody looks on
 FRAME_S = 1.0  # at most one frame of an agent in this time
 _LATE_S = 0.05  # a tick that comes late does not delay all frames after it
 _STEP_S = 0.01  # of work, and then others have their turn
+_STATUS_S = 1.0  # a run that neither prints nor works stalls by the clock
 _BEHIND_BYTES = 32 << 10  # read in one step: there is more of it
 _SILENT_S = 2.0  # a log that takes longer to read is shown as far as it goes
 _JOURNAL_BYTES = 16 << 20
@@ -193,14 +194,18 @@ class Hub:
         if run.is_summing or (run.over_at is not None and run.version == run.version_told):
             return False
         run.poll()
-        run.version_told = run.version
         behind = run.bytes_taken >= _BEHIND_BYTES
+        now, changed = self.now(), run.version != run.version_told
+        run.version_told = run.version
         if not run.is_live:
-            if run.state.run_id is None or (behind and self.now() - run.found_at < _SILENT_S):
+            if run.state.run_id is None or (behind and now - run.found_at < _SILENT_S):
                 return behind
             run.is_live = not behind
             for agent in run.agents.values():
                 agent.changes.whole = True
+        elif not changed and now < run.status_at:
+            return False
+        run.status_at = now + _STATUS_S
         status = run.status(self._wall())
         if status != run.told:
             run.told = status
