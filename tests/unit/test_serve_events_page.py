@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agentmon import ndjson
 from agentmon.decoder import Decoder
-from agentmon.events import ActivityLog, Alert, Event, GitActivity, Lifecycle, ProcessMetrics, TokenUsage, Tree
+from agentmon.events import ActivityLog, Alert, Event, Gap, GitActivity, Lifecycle, ProcessMetrics, TokenUsage, Tree
 from agentmon.replay import fold_file
 from agentmon.views.serve import events_page, outline
 from agentmon.views.serve.events_page import START, Pager
@@ -28,7 +28,9 @@ ISO = "2026-11-22T10:00:00.000000Z"
 
 agents = st.sampled_from(["crew.py", "a/b", "größe", 'say "hi"', "\x01\n", "reviewer"])
 words = st.one_of(
-    st.sampled_from(["plan", "PLAN b", "Größe", "GRÖSSE", 'a "quoted" \\ one', "tab\there", "\x1b[31mred", "n", "K"]),
+    st.sampled_from(
+        ["plan", "PLAN b", "Größe", "GRÖSSE", 'a "quoted" \\ one', "tab\there", "\x1b[31mred", "n", "nn", "K"]
+    ),
     st.text(max_size=12),
 )
 levels = st.sampled_from(["info", "info", "info", "warning", "error"])
@@ -64,19 +66,31 @@ lines = st.one_of(
     st.sampled_from([b"", b"\0\0", b"not JSON", b'{"v":1}', b'{"v":1,"type":"agent_telemetry","run_id":"r-1","seq":']),
     events.map(lambda event: ndjson.encode(event)[: -20 - event.seq % 40]),  # cut
 )
-logs = st.lists(lines, max_size=30)
 some = st.booleans()
-wanteds = st.builds(
-    Wanted,
-    events=st.sets(st.sampled_from(["log_entry", "git_activity", "alert", "metrics_update"]), max_size=2).map(
-        frozenset
-    ),
-    agents=st.sets(agents, max_size=2).map(frozenset),
-    levels=st.sets(st.sampled_from(["info", "warning", "error"]), max_size=2).map(frozenset),
-    text=st.one_of(st.just(""), st.just(""), words),
-    since=st.one_of(st.none(), times),
-    until=st.one_of(st.none(), times),
-)
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> tuple[list[bytes], Wanted]:
+    """A log, and what is wanted of it: mostly something that is there."""
+    log = draw(st.lists(lines, min_size=draw(st.sampled_from([0, 8])), max_size=30))
+    decoder = Decoder("", lambda _: None)
+    there = [event for line in log for event in decoder.events(line)]
+    features = draw(st.sets(st.sampled_from(["event", "agent", "level", "text", "since", "until"]), max_size=2))
+    if not there:
+        return log, Wanted(text="x") if features else Wanted()
+    like = draw(st.sampled_from(there))
+    entry = like.payload if isinstance(like.payload, ActivityLog) else None
+    message = entry.message if entry else ""
+    begin = draw(st.integers(0, len(message)))
+    other = draw(st.sampled_from([None, None, "error", "warning"]))
+    return log, Wanted(
+        events=frozenset({like.payload.event} if "event" in features else ()),
+        agents=frozenset({like.agent_id, *draw(st.sets(agents, max_size=1))} if "agent" in features else ()),
+        levels=frozenset({other or (entry.level if entry else "info")} if "level" in features else ()),
+        text=message[begin : begin + draw(st.integers(0, 3))].swapcase() if "text" in features else "",
+        since=like.timestamp if "since" in features else None,
+        until=like.timestamp + draw(st.sampled_from([0.0, 1.0, 1e9])) if "until" in features else None,
+    )
 
 
 def expected(data: bytes, wanted: Wanted) -> list[int]:
@@ -124,8 +138,9 @@ def seqs(page_lines: list[bytes]) -> list[int]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(logs, wanteds, st.integers(1, 7), st.sampled_from([64, 700, 1 << 19]), some, some, some)
-def test_pages_are_exactly_the_events(log, wanted, limit, block, has_outline, hurried, ended):
+@given(asked(), st.integers(1, 7), st.sampled_from([64, 700, 1 << 19]), some, some, some)
+def test_pages_are_exactly_the_events(log_and_wanted, limit, block, has_outline, hurried, ended):
+    log, wanted = log_and_wanted
     data = b"\n".join(log) + (b"\n" if ended and log else b"")
     budget = 0.0 if hurried else 10.0
     with log_of(data, block) as path:
@@ -165,9 +180,10 @@ def test_pages_are_exactly_the_events(log, wanted, limit, block, has_outline, hu
 
 
 @settings(max_examples=60, deadline=None)
-@given(logs, wanteds, st.integers(1, 5), st.integers(0, 60), st.integers(0, 60))
-def test_each_place_parts_the_events(log, wanted, limit, one, other):
+@given(asked(), st.integers(1, 5), st.integers(0, 60), st.integers(0, 60))
+def test_each_place_parts_the_events(log_and_wanted, limit, one, other):
     """What is before a place and what is after it are all, and so is what is between two places."""
+    log, wanted = log_and_wanted
     data = b"\n".join(log) + b"\n"
     with log_of(data, 300) as path, pager_of(path, wanted) as pager:
         whole = expected(data, wanted)
@@ -186,9 +202,10 @@ def test_each_place_parts_the_events(log, wanted, limit, one, other):
 
 
 @settings(max_examples=80, deadline=None)
-@given(logs, wanteds, st.integers(1, 5), st.lists(st.integers(1, 400), max_size=12), some)
-def test_a_log_that_grows_is_read_on(log, wanted, limit, steps, has_outline):
+@given(asked(), st.integers(1, 5), st.lists(st.integers(1, 400), max_size=12), some)
+def test_a_log_that_grows_is_read_on(log_and_wanted, limit, steps, has_outline):
     """A reader that asks for what came since gets each event once, however the writes were cut."""
+    log, wanted = log_and_wanted
     data = b"\n".join(log) + b"\n"
     with log_of(b"", 300) as path:
         got: list[int] = []
@@ -260,6 +277,28 @@ def test_many_plain_entries_are_passed_over(tmp_path: Path):
     }
     assert reading.totals == told.usage.totals()
     reading.close()
+
+
+def test_an_outline_leaves_out_no_kind_and_no_time():
+    """Each event in a block of its own: what is asked for is found there, and the other blocks are not read."""
+    of = [ActivityLog(ISO, level, "x", "orchestrator", "stdout") for level in ("info", "error", "warning", "info")]  # type: ignore[arg-type]
+    of += [GitActivity("commit"), TokenUsage("m", 1, 2, 3), Alert("x", "warning", None, None, "told"), Gap(1, 1, "x")]
+    of += [Lifecycle("running"), ProcessMetrics(7, 1.0, 2.0, 3, "running", Tree(1, 1.0, None, 2.0, 3, 0, 0))]
+    log = [Event("r-1", n, "a", "web", payload, 1.7e9 + 10 * n) for n, payload in enumerate(of, 1)]
+    asked = [Wanted(events=frozenset({payload.event})) for payload in of]
+    asked += [Wanted(levels=frozenset({level})) for level in ("info", "warning", "error")]
+    asked += [Wanted(since=1.7e9 + 10 * n, until=1.7e9 + 10 * n + 1) for n in range(len(of) + 2)]
+    data = b"".join(map(ndjson.encode, log))
+    with log_of(data, 64) as path:
+        known = outlined(path)
+        assert len(known.offsets) == len(of)
+        for wanted in asked:
+            whole = expected(data, wanted)
+            blocks = zip(known.since, known.until, known.kinds, strict=True)
+            assert sum(wanted.takes_block(*block) for block in blocks) == len(whole), wanted
+            with pager_of(path, wanted, known) as pager:
+                assert seqs(pager.forwards(START, None, 100).lines) == whole
+                assert seqs(pager.backwards(None, None, 100).lines) == whole
 
 
 def test_a_line_too_long_to_be_an_event_is_passed_over(tmp_path: Path):
