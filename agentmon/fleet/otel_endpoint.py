@@ -20,6 +20,7 @@ SIGNALS: tuple[Signal, ...] = ("traces", "metrics", "logs")
 _SCHEMES = {"otlp": "http", "otlps": "https", "http": "http", "https": "https"}
 _DEFAULT = "http://localhost:4318"
 _PORT = 4318
+_TIMEOUT_S = 10.0
 _EXPORTERS: Mapping[Signal, Any] = {
     "traces": OTLPSpanExporter,
     "metrics": OTLPMetricExporter,
@@ -35,8 +36,13 @@ class Endpoint:
     urls: Mapping[Signal, str]
 
 
+class Given(requests.RequestException):
+    """An answer that the exporter is not to wait and ask again for: the shipper does that, and can be stopped."""
+
+
 class Wire(requests.Session):
-    """The exporters' HTTP session, which keeps the last answer: they themselves tell only success and failure."""
+    """The exporters' HTTP session. It keeps the last answer or error (they themselves tell only success and failure),
+    and sends everything once; only where a connection broke, a server has often just closed an idle one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,14 +50,19 @@ class Wire(requests.Session):
         self.answer: requests.Response | None = None
         self.error: Exception | None = None
 
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         self.tried += 1
         self.answer = self.error = None
         try:
-            self.answer = super().request(*args, **kwargs)
+            try:
+                self.answer = super().request(*args, **kwargs)
+            except requests.ConnectionError:
+                self.answer = super().request(*args, **kwargs)
         except (requests.RequestException, OSError) as error:
             self.error = error
-            raise
+            raise Given from error
+        if not self.answer.ok:
+            raise Given
         return self.answer
 
 
@@ -61,10 +72,14 @@ def endpoint(address: str, environment: Mapping[str, str] | None = None) -> Endp
     environment = os.environ if environment is None else environment
     scheme, colon, rest = address.partition(":")
     if not colon or scheme.lower() not in _SCHEMES:
-        raise AgentmonError(f"--to {address}: no OTLP address; otlp://HOST:4318, otlps://HOST, or an http(s):// base URL")
+        raise AgentmonError(
+            f"--to {address}: no OTLP address; otlp://HOST:4318, otlps://HOST, or an http(s):// base URL"
+        )
     wanted = [s for s in SIGNALS if environment.get(f"OTEL_{s.upper()}_EXPORTER", "").strip().lower() != "none"]
     if not wanted:
-        raise AgentmonError("OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER are all none: nothing to send")
+        raise AgentmonError(
+            "OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER and OTEL_LOGS_EXPORTER are all none: nothing to send"
+        )
     _check_variables(environment)
     if not rest.strip("/"):
         if scheme.lower() != "otlp":
@@ -83,9 +98,13 @@ def _base(address: str, scheme: str) -> str:
     if not host:
         raise AgentmonError(f"--to {address}: no host in it; otlp://HOST:4318")
     if parts.query or parts.fragment:
-        raise AgentmonError(f"--to {_public(address)}: an OTLP base URL has no ? and no #; headers go into OTEL_EXPORTER_OTLP_HEADERS")
+        raise AgentmonError(
+            f"--to {_public(address)}: an OTLP base URL has no ? and no #; headers go into OTEL_EXPORTER_OTLP_HEADERS"
+        )
     if port == 4317:
-        raise AgentmonError(f"--to {_public(address)}: 4317 is OTLP's gRPC port; OTLP over HTTP is spoken, mostly on 4318")
+        raise AgentmonError(
+            f"--to {_public(address)}: 4317 is OTLP's gRPC port; OTLP over HTTP is spoken, mostly on 4318"
+        )
     place = parts.netloc
     if port is None and scheme in ("otlp", "otlps"):
         place = f"{place.rstrip(':')}:{_PORT}"
@@ -100,7 +119,9 @@ def _of_variables(environment: Mapping[str, str], wanted: list[Signal]) -> Endpo
         own = environment.get(name)
         for variable, value in ((name, own), ("OTEL_EXPORTER_OTLP_ENDPOINT", general)):
             if value and not value.startswith(("http://", "https://")):
-                raise AgentmonError(f"{variable}={_public(value)}: an http:// or https:// URL is needed (OTLP over HTTP)")
+                raise AgentmonError(
+                    f"{variable}={_public(value)}: an http:// or https:// URL is needed (OTLP over HTTP)"
+                )
         protocol = environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL") or environment.get(
             "OTEL_EXPORTER_OTLP_PROTOCOL", ""
         )
@@ -114,16 +135,9 @@ def _of_variables(environment: Mapping[str, str], wanted: list[Signal]) -> Endpo
 
 def _check_variables(environment: Mapping[str, str]) -> None:
     """What the exporters would pass over, or stumble on later."""
+    for signal in SIGNALS:
+        _timeout(signal, environment)
     for scope in ("", *(f"{signal.upper()}_" for signal in SIGNALS)):
-        name = f"OTEL_EXPORTER_OTLP_{scope}TIMEOUT"
-        value = environment.get(name)
-        if value:
-            try:
-                good = float(value) > 0
-            except ValueError:
-                good = False
-            if not good:
-                raise AgentmonError(f"{name}={value}: seconds are needed")
         name = f"OTEL_EXPORTER_OTLP_{scope}COMPRESSION"
         value = environment.get(name, "").strip().lower()
         if value not in ("", "none", *(form.value for form in Compression)):
@@ -142,7 +156,27 @@ def exporters(place: Endpoint) -> tuple[dict[Signal, Any], dict[Signal, Wire]]:
     log.addHandler(logging.NullHandler())
     log.propagate = False
     wires = {signal: Wire() for signal in place.urls}
-    return {s: _EXPORTERS[s](endpoint=url, session=wires[s]) for s, url in place.urls.items()}, wires
+    made = {
+        signal: _EXPORTERS[signal](endpoint=url, session=wires[signal], timeout=_timeout(signal, os.environ))
+        for signal, url in place.urls.items()
+    }
+    return made, wires
+
+
+def _timeout(signal: Signal, environment: Mapping[str, str]) -> float:
+    """Seconds that a request may take. The standard has milliseconds here, Python's SDK seconds: from 1000 on it can
+    only be the former. Raises AgentmonError."""
+    for name in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
+        value = environment.get(name)
+        if value:
+            try:
+                number = float(value)
+            except ValueError:
+                number = 0.0
+            if not 0 < number < 1e9:
+                raise AgentmonError(f"{name}={value}: a number of milliseconds is needed")
+            return number / 1000 if number >= 1000 else number
+    return _TIMEOUT_S
 
 
 def _public(url: str) -> str:

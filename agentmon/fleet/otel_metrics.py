@@ -44,15 +44,21 @@ class Instrument:
     description: str
 
 
-CPU_UTILIZATION = Instrument("process.cpu.utilization", "1", "gauge", "CPU time of the root process since the last sample, over elapsed time and CPUs.")  # fmt: skip # noqa: E501
+CPU_UTILIZATION = Instrument(
+    "process.cpu.utilization", "1", "gauge", "CPU time of the root process since the last sample, over time and CPUs."
+)
 CPU_TIME = Instrument("process.cpu.time", "s", "counter", "CPU seconds of the process and its descendants.")
-MEMORY = Instrument("process.memory.usage", "By", "updown", "Physical memory of the root process; in the last sample of a run, its peak.")  # fmt: skip # noqa: E501
+MEMORY = Instrument(
+    "process.memory.usage", "By", "updown", "Physical memory of the root process; at the end of a run, its peak."
+)
 THREADS = Instrument("process.thread.count", "{thread}", "updown", "Threads of the root process.")
 DISK = Instrument("process.disk.io", "By", "counter", "Bytes read and written by the process and its descendants.")
 TREE_COUNT = Instrument("agentmon.tree.process.count", "{process}", "updown", "Processes of the tree.")
-TREE_CPU = Instrument("agentmon.tree.cpu.utilization", "1", "gauge", "CPU time of the tree since the last sample, over elapsed time and CPUs.")  # fmt: skip # noqa: E501
+TREE_CPU = Instrument(
+    "agentmon.tree.cpu.utilization", "1", "gauge", "CPU time of the tree since the last sample, over time and CPUs."
+)
 TREE_CORES = Instrument("agentmon.tree.cpu.cores", "{cpu}", "gauge", "Cores that the tree used since the last sample.")
-TREE_MEMORY = Instrument("agentmon.tree.memory.usage", "By", "updown", "Physical memory of the tree, shared pages by their share.")  # fmt: skip # noqa: E501
+TREE_MEMORY = Instrument("agentmon.tree.memory.usage", "By", "updown", "Physical memory of the whole tree.")
 TREE_THREADS = Instrument("agentmon.tree.thread.count", "{thread}", "updown", "Threads of the tree.")
 TOKENS = Instrument("gen_ai.client.token.usage", "{token}", "histogram", "Number of input and output tokens used.")
 DURATION = Instrument("gen_ai.client.operation.duration", "s", "histogram", "GenAI operation duration.")
@@ -128,7 +134,8 @@ class Points:
         return min(line.start, at)
 
     def _number(
-        self, instrument: Instrument, at: int, value: float | None, attributes: _Attributes = (), start: int | None = None
+        self, instrument: Instrument, at: int, value: float | None, attributes: _Attributes = (),
+        start: int | None = None,
     ) -> None:  # fmt: skip
         if value is not None:
             begin = 0 if instrument.kind == "gauge" else min(self.start if start is None else start, at)

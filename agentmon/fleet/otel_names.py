@@ -1,8 +1,8 @@
 """Names: what OpenTelemetry's semantic conventions call what we know, now and formerly.
 
-NEW: the GenAI conventions of 2026 (semantic-conventions 1.37 to 1.44, and the repository semantic-conventions-genai that
-they moved to), and the process conventions of 1.44. OLD: the GenAI conventions as they began (1.26), for backends that
-lag; what those had no name for has the name that instrumentations of the time used.
+NEW: the GenAI conventions of 2026 (semantic-conventions 1.37 to 1.44, and semantic-conventions-genai, where they moved
+to). OLD: the same as they began (1.26), for backends that lag; what those had no name for has the name that
+instrumentations of the time used. The process conventions (1.44) have had the names used here since 1.25.
 """
 
 import re

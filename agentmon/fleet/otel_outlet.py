@@ -1,9 +1,9 @@
 """The OTLP outlet: recorded events as spans, metrics and log records, at least once.
 
 A request that the far end may take later (no connection, 429, 5xx, a redirect, a missing permission) is Unreachable:
-nothing is lost. What it refuses for what it is (400, 413 for a single record, a partial success) is told, and counted in
-`refused`. OTLP cannot be asked what arrived, so after a crash the doubtful events are sent again, with the same span ids,
-times and `log.record.uid`; within a process only the requests that were not answered are.
+nothing is lost. What it refuses for what it is (400, 413 for a single record, a partial success) is told, and counted
+in `refused`. OTLP cannot be asked what arrived, so after a crash the doubtful events are sent again, with the same span
+ids, times and `log.record.uid`; within a process only the requests that were not answered are.
 """
 
 import time
@@ -11,9 +11,10 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
@@ -29,6 +30,7 @@ from agentmon.fleet.outlet import Mark, Place, Record, Unreachable
 Say = Callable[[str], None]
 _PER_REQUEST = 512  # spans, log records or data points: 2.3 MB of the longest log entries
 _RUNS_KEPT = 128
+_LOOK_S = 2.0
 _REFUSED = frozenset({400, 422})
 _TOO_LARGE = 413
 _ANSWERS: Mapping[Signal, Any] = {
@@ -58,18 +60,21 @@ class _Run:
 @dataclass(slots=True)
 class OtlpOutlet:
     """say: told once what a person should know. history: where the earlier events of a run are read again, if the
-    shipper goes on in the middle of it."""
+    shipper goes on in the middle of it. is_written: whether somebody still writes the log of a run."""
 
     endpoint: Endpoint
     names: Names
     say: Say
     history: Callable[[str], Iterator[Event]] = field(default=lambda run_id: _recorded(run_id))
+    is_written: Callable[[str], bool] = field(default=lambda run_id: runs.is_written(Path(runs.log_path(run_id))))
     refused: int = 0
     _exporters: dict[Signal, Any] = field(init=False)
     _wires: dict[Signal, Wire] = field(init=False)
     _runs: "OrderedDict[str, _Run]" = field(default_factory=OrderedDict)
     _waiting: "deque[_Request]" = field(default_factory=deque)
-    _not_before: float = 0.0
+    _not_before: float = 0.0  # when a server wants to be asked again (monotonic)
+    _why: str = ""
+    _look_at: float = 0.0
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -101,16 +106,20 @@ class OtlpOutlet:
         self._flush()
         self._forget()
 
-    def lost(self, run_id: str) -> None:
-        """All events of a run were sent, none of them closes it, and nobody writes its log any more. Raises
-        Unreachable."""
+    def idle(self) -> None:
+        """Nothing is to be sent. A run whose log nobody writes any more, and of which no event closes it, is lost: its
+        agents' spans end with its last event. Raises Unreachable."""
         self._flush()
-        run = self._runs.get(run_id) or self._again(run_id, None)
-        if run is None or run.signals.over:
+        now = time.monotonic()
+        if now < self._look_at:
             return
-        run.signals.lost()
-        self._cut(run.signals)
+        self._look_at = now + _LOOK_S
+        for run_id, run in [*self._runs.items()]:
+            if not self.is_written(run_id):
+                run.signals.lost()
+                self._cut(run.signals)
         self._flush()
+        self._forget()
 
     def close(self) -> None:
         """Let the connections go."""
@@ -174,9 +183,8 @@ class OtlpOutlet:
     def _flush(self) -> None:
         while self._waiting:
             request = self._waiting[0]
-            left = self._not_before - time.monotonic()
-            if left > 0:
-                raise Unreachable(f"{self._url(request.signal)} asks to wait for {left:.0f} s more")
+            if time.monotonic() < self._not_before:
+                raise Unreachable(self._why)
             rest = self._export(request)
             self._waiting.popleft()
             self._waiting.extendleft(reversed(rest))
@@ -199,17 +207,23 @@ class OtlpOutlet:
             return []
         if status in _REFUSED:
             text = _text(signal, answer)
-            self._refuse(len(request.items), f"{self._url(signal)} refuses {_WORDS[signal]}: {status} {answer.reason}{text}")
+            self._refuse(
+                len(request.items), f"{self._url(signal)} refuses {_WORDS[signal]}: {status} {answer.reason}{text}"
+            )
             return []
         if status == _TOO_LARGE:
             return self._parted(request, f"{status} {answer.reason}")
-        self._not_before = time.monotonic() + _wait(answer.headers.get("Retry-After"))
+        wait = _wait(answer.headers.get("Retry-After"))
         hint = ""
         if status in _MISSING:
             hint = f" (a server that takes no {signal}? OTEL_{signal.upper()}_EXPORTER=none leaves them out)"
         elif status in (401, 403, 407):
             hint = " (see OTEL_EXPORTER_OTLP_HEADERS)"
-        raise Unreachable(f"{self._url(signal)} answers {status} {answer.reason}{hint}")
+        self._not_before = time.monotonic() + wait
+        self._why = f"{self._url(signal)} answers {status} {answer.reason}{hint}"
+        if wait:
+            self._why += f", and wants {wait:.0f} s of patience"
+        raise Unreachable(self._why)
 
     def _parted(self, request: _Request, why: str) -> list[_Request]:
         half = len(request.items) // 2
@@ -228,7 +242,9 @@ class OtlpOutlet:
             return
         rejected = getattr(told, f"rejected_{_WORDS[signal]}")
         if rejected > 0:
-            self._refuse(rejected, f"{self._url(signal)} took only a part: {_line(told.error_message) or 'no reason given'}")
+            self._refuse(
+                rejected, f"{self._url(signal)} took only a part: {_line(told.error_message) or 'no reason given'}"
+            )
         elif told.error_message and (warning := f"{self._url(signal)}: {_line(told.error_message)}") not in self._told:
             self._told.add(warning)
             self.say(warning)
@@ -237,7 +253,7 @@ class OtlpOutlet:
         self.refused += count
         if why not in self._told:
             self._told.add(why)
-            self.say(f"{why} ({count} lost there; told once)")
+            self.say(f"{why} ({count} not taken; told once)")
 
     def _url(self, signal: Signal) -> str:
         return f"{self.endpoint.name}: {signal}" if len(self.endpoint.urls) > 1 else self.endpoint.name
@@ -259,7 +275,7 @@ def _wait(retry_after: str | None) -> float:
 
 def _text(signal: Signal, answer: Any) -> str:
     """What an error's body says: a google.rpc.Status by the standard, plain text from many a proxy."""
-    from google.rpc.status_pb2 import Status
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
     try:
         told = Status.FromString(answer.content).message

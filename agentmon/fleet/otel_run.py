@@ -1,8 +1,8 @@
 """One run as OpenTelemetry sees it: its events in order, and what follows from them to send.
 
-A model call's span, and its part in the token metrics, go out as soon as an exact source told it. What was only printed,
-and running totals, wait for the end of the run: an exact source may yet tell them better, and a figure that was sent
-cannot be called back. At the end the Ledger decides, and the last point of each series is what it counts.
+A model call's span, and its part in the token metrics, go out as soon as an exact source told it. What was only
+printed, and running totals, wait for the end of the run: an exact source may yet tell them better, and a figure that
+was sent cannot be called back. At the end the Ledger decides, and the last point of each series is what it counts.
 """
 
 from collections.abc import Iterator
@@ -50,6 +50,7 @@ class RunSignals:
 
     def __init__(self, first: Event, names: Names) -> None:
         self.over = False
+        self._finished = False  # whether what follows from its end was sent
         self._names = names
         self._state = RunTelemetry()
         self.resource = resource_of(first)
@@ -102,13 +103,15 @@ class RunSignals:
         self.cut()
 
     def cut(self) -> Cut:
-        """What there is to send, and what follows from the end if it has come."""
-        found = [spans.chat(seen, self._trace, self._own, self.resource, self._names) for seen in self._calls()]
-        if self._used or self.over:
+        """What there is to send, and what follows from the end, once, when it has come."""
+        found: list[ReadableSpan] = []
+        if (self._used or self.over) and not self._finished:
+            found += [spans.chat(seen, self._trace, self._own, self.resource, self._names) for seen in self._calls()]
             self._usage_points()
             self._used = False
-        if self.over:
-            found += self._agent_spans()
+            if self.over:
+                found += self._agent_spans()
+                self._finished = True
         logs, self._logs = self._logs, []
         return Cut(found, logs, self._points.take())
 
@@ -116,8 +119,6 @@ class RunSignals:
 
     def _calls(self) -> list[Seen]:
         """The calls that get their span now."""
-        if not self._used and not self.over:
-            return []
         new = [
             seen for seen, _ in self._state.usage.model_calls()
             if seen.seq not in self._told and (self.over or _settled(seen.usage))

@@ -108,7 +108,7 @@ def invoke_agent(
 
 
 def tokens(usage: TokenUsage | Sums, names: Names) -> dict[str, Any]:
-    """Token figures and cost by the conventions' names. Cost has none there; `gen_ai.usage.cost` is what readers know."""
+    """Token figures and cost by the conventions' names. Cost has none; `gen_ai.usage.cost` is what readers know."""
     return {
         names.input_tokens: whole(usage.input_tokens),
         names.output_tokens: whole(usage.output_tokens),
