@@ -106,8 +106,9 @@ class Points:
     def distribution(
         self, instrument: Instrument, at: int, values: Sequence[float], bounds: Sequence[float], attributes: _Attributes
     ) -> None:  # fmt: skip
-        """A histogram of all values so far."""
-        if not values:
+        """A histogram of all values so far. One of none is told only where there was one of some."""
+        line = self._lines.get((instrument, attributes))
+        if not values and (line is None or not line.sum):
             return
         counts = [0] * (len(bounds) + 1)
         for value in values:
@@ -115,7 +116,15 @@ class Points:
         start = self._since(instrument, attributes, sum(values), at)
         self._kept.setdefault(instrument, []).append(
             HistogramDataPoint(
-                dict(attributes), start, at, len(values), sum(values), counts, bounds, min(values), max(values)
+                dict(attributes),
+                start,
+                at,
+                len(values),
+                sum(values),
+                counts,
+                bounds,
+                min(values, default=0),
+                max(values, default=0),
             )
         )
 

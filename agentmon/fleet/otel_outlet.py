@@ -6,6 +6,7 @@ in `refused`. OTLP cannot be asked what arrived, so after a crash the doubtful e
 ids, times and `log.record.uid`; within a process only the requests that were not answered are.
 """
 
+import os
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ Say = Callable[[str], None]
 _PER_REQUEST = 512  # spans, log records or data points: 2.3 MB of the longest log entries
 _RUNS_KEPT = 128
 _LOOK_S = 2.0
+_TAIL = 1 << 20
 _REFUSED = frozenset({400, 422})
 _TOO_LARGE = 413
 _ANSWERS: Mapping[Signal, Any] = {
@@ -60,13 +62,13 @@ class _Run:
 @dataclass(slots=True)
 class OtlpOutlet:
     """say: told once what a person should know. history: where the earlier events of a run are read again, if the
-    shipper goes on in the middle of it. is_written: whether somebody still writes the log of a run."""
+    shipper goes on in the middle of it. left_at: the last `seq` of a log that nobody writes any more, else None."""
 
     endpoint: Endpoint
     names: Names
     say: Say
     history: Callable[[str], Iterator[Event]] = field(default=lambda run_id: _recorded(run_id))
-    is_written: Callable[[str], bool] = field(default=lambda run_id: runs.is_written(Path(runs.log_path(run_id))))
+    left_at: Callable[[str], int | None] = field(default=lambda run_id: _left_at(run_id))
     refused: int = 0
     _exporters: dict[Signal, Any] = field(init=False)
     _wires: dict[Signal, Wire] = field(init=False)
@@ -115,7 +117,7 @@ class OtlpOutlet:
             return
         self._look_at = now + _LOOK_S
         for run_id, run in [*self._runs.items()]:
-            if not self.is_written(run_id):
+            if self.left_at(run_id) == run.place[1]:
                 run.signals.lost()
                 self._cut(run.signals)
         self._flush()
@@ -303,5 +305,22 @@ def _reason(error: Exception | None) -> str:
 
 
 def _recorded(run_id: str) -> Iterator[Event]:
-    path = runs.log_path(run_id)
-    return replay.read(path, lambda text: None)
+    return replay.read(runs.log_path(run_id), lambda text: None)
+
+
+def _left_at(run_id: str) -> int | None:
+    path = Path(runs.log_path(run_id))
+    if runs.is_written(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return None
+    for line in reversed(lines):
+        try:
+            return ndjson.decode(line).seq
+        except ndjson.NotAnEvent:
+            continue
+    return None

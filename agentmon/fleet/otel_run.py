@@ -64,6 +64,7 @@ class RunSignals:
         self._logs: list[ReadableLogRecord] = []
         self._told: dict[int, Seen] = {}  # calls that have their span, by seq
         self._told_usage: dict[str, Sums] = {}  # what these spans said, by agent
+        self._told_series: set[_Series] = set()
         self._used = False  # whether there is news for the token metrics
         self._at = first.timestamp
 
@@ -170,7 +171,11 @@ class RunSignals:
             if self.over or not summed:
                 series = _Series(usage.source, seen.agent, usage.model, bool(usage.estimated))
                 calls.setdefault(series, []).append(seen)
-        sums = self._counted() if self.over else {series: _added(found) for series, found in calls.items()}
+        if self.over:  # what counts; and what counts no more, because another source told it better
+            sums = {series: Sums(cost_usd=0.0) for series in self._told_series} | self._counted()
+        else:
+            sums = {series: _added(found) for series, found in calls.items()}
+            self._told_series |= sums.keys()
         for series, total in sums.items():
             self._tokens(series, total, calls.get(series, []), at)
         for (agent, model, tool, failed), found in durations.items():
