@@ -1,5 +1,5 @@
-"""OTLP over HTTP at the far end: a server that keeps what it was sent, read by the official protobuf classes; and rotel,
-a real OpenTelemetry collector, before it.
+"""OTLP over HTTP at the far end: a server that keeps what it was sent, read by the official protobuf classes; and
+before it rotel, a real OpenTelemetry collector.
 
     with Receiver() as receiver:
         receiver.answers["logs"] += [Answer(503, {"Retry-After": "1"})]
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from wrapper import until
 
 PATHS = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
@@ -64,7 +63,7 @@ class Receiver:
         self.bodies: list[tuple[str, dict[str, str], bytes]] = []  # path, headers in lower case, inflated body
         self.refused: list[tuple[str, bytes]] = []
         self._lock = threading.Lock()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: Any = None
         self.start()
 
     def start(self) -> None:
@@ -82,7 +81,10 @@ class Receiver:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
-            open = set[socket.socket]()
+
+            def __init__(self, *args: Any) -> None:
+                self.open: set[socket.socket] = set()
+                super().__init__(*args)
 
             def process_request(self, request: Any, client_address: Any) -> None:
                 self.open.add(request)
@@ -93,7 +95,6 @@ class Receiver:
                 super().shutdown_request(request)
 
         self._server = Server(("127.0.0.1", self.port), Handler)
-        self._server.open = set()
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -103,7 +104,7 @@ class Receiver:
         if server is not None:
             server.shutdown()
             server.server_close()
-            for connection in list(server.open):  # type: ignore[attr-defined]
+            for connection in list(server.open):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
