@@ -3,11 +3,12 @@
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from agentmon.errors import AgentmonError
 from agentmon.fleet.cursor import Cursor
 from agentmon.fleet.outlet import Mark, Outlet, Unreachable
-from agentmon.fleet.spool import Spool
+from agentmon.fleet.spool import Batch, Spool
 
 Say = Callable[[str], None]
 Wait = Callable[[float], None]
@@ -17,6 +18,7 @@ _SAVE_S = 1.0  # the cursor on disk is behind by so much, at most
 _SAVE_SHARE = 0.05  # of the time, at most, goes into saving it
 _CALM_S = 2.0  # after so long without anything new, what is on disk is all there is to know
 _SETTLED_S = 3.0  # a line without an end may get it
+_MANY = 1000
 _RETRY_S = 0.1
 _RETRY_MOST_S = 5.0
 _SAY_AGAIN_S = 600.0
@@ -36,6 +38,8 @@ class Shipper:
         self._outlet, self._spool, self._cursor = outlet, spool, cursor
         self._say, self._wait, self._stopped, self._progress = say, wait, stopped, progress
         self._sure = False  # whether all that was ever sent is known to have arrived, or is known not to have
+        self._sender = ThreadPoolExecutor(1)
+        self._ahead: Batch | None = None
         self._save_after = 0.0
         self._moved_at = time.monotonic()
         self._trouble = ""
@@ -67,7 +71,7 @@ class Shipper:
         """One batch; whether there was one. Raises Unreachable."""
         if not self._sure:
             self._clear_doubt()
-        batch = self._spool.next()
+        batch, self._ahead = self._ahead or self._spool.next(), None
         now = time.monotonic()
         if batch is None:
             if self._cursor.doubt and now - self._moved_at >= _CALM_S:
@@ -77,7 +81,10 @@ class Shipper:
             if not self._cursor.doubt:  # on disk before anything is on its way
                 self._must_save(self._outlet.mark())
             self._sure = False
-            self._outlet.send(batch.records)
+            sending = self._sender.submit(self._outlet.send, batch.records)
+            if len(batch.records) >= _MANY:  # read on while these are on their way
+                self._ahead = self._spool.next()
+            sending.result()
             self._sure = True
         self._spool.done(batch)
         self._moved_at = now
@@ -112,6 +119,8 @@ class Shipper:
             self._save_after = now + max(_SAVE_S, (now - began) / _SAVE_SHARE)
 
     def _fail(self, error: Unreachable, follow: bool, patience: float) -> None:
+        self._ahead = None
+        self._spool.back()
         self._complain(f"{error}; trying again")
         if not follow and time.monotonic() - self._moved_at > patience:
             raise AgentmonError(f"{error}; nothing is lost: run it again") from None
