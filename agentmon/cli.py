@@ -7,7 +7,7 @@ from agentmon.commands.options import CONFIGURED, default_map, load
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
 COMMANDS = (
-    "run", "attach", "top", "tail", "report", "history", "export", "parse", "config", "schema", "doctor",
+    "run", "attach", "top", "tail", "report", "history", "export", "ship", "parse", "config", "schema", "doctor",
 )  # fmt: skip
 
 

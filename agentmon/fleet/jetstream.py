@@ -30,6 +30,7 @@ _CONNECT_S = 5.0
 _REQUEST_S = 10.0
 _PING_S = 10
 _PORT = 4222
+_FAULTS_KEPT = 100
 _SUBJECTS_OVERLAP = 10065
 _NAME_IN_USE = 10058
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -68,6 +69,7 @@ class Limits:
     max_msgs: int | None = None
     replicas: int = 1
     duplicates: float = 120.0
+    name: str = STREAM
 
 
 def access(
@@ -110,7 +112,13 @@ class Connection:
     def __init__(self, nc: Client, where: Access, faults: list[str]) -> None:
         self.nc, self.where = nc, where
         self.js: JetStreamContext = nc.jetstream(timeout=_REQUEST_S)
+        self.wake = asyncio.Event()  # for one who waits: set when something came, and at the end
         self._faults = faults
+
+    @property
+    def faults(self) -> int:
+        """How often the server complained."""
+        return len(self._faults)
 
     @property
     def fault(self) -> str | None:
@@ -154,7 +162,8 @@ async def connect(where: Access, name: str) -> Connection:
     faults: list[str] = []
 
     async def hear(error: Exception) -> None:
-        faults.append(said(error))
+        if len(faults) < _FAULTS_KEPT:
+            faults.append(said(error))
 
     tls: dict[str, Any] = {}
     if where.ca or where.cert:
@@ -163,20 +172,24 @@ async def connect(where: Access, name: str) -> Connection:
             context.load_cert_chain(where.cert, where.key)
         tls["tls"] = context
     nc = Client()
+    made = Connection(nc, where, faults)
+
+    async def end() -> None:
+        made.wake.set()
+
     try:
         await asyncio.wait_for(
             nc.connect(
-                list(where.servers), name=name, error_cb=hear, allow_reconnect=False, max_reconnect_attempts=1,
-                reconnect_time_wait=0, connect_timeout=int(_CONNECT_S), ping_interval=_PING_S,
+                list(where.servers), name=name, error_cb=hear, closed_cb=end, allow_reconnect=False,
+                max_reconnect_attempts=1, reconnect_time_wait=0, connect_timeout=int(_CONNECT_S), ping_interval=_PING_S,
                 user=where.user, password=where.password, token=where.token, user_credentials=where.creds, **tls,
             ),
             2 * _CONNECT_S,
         )  # fmt: skip
     except (TimeoutError, nats.errors.Error, OSError, ssl.SSLError, asyncio.CancelledError) as error:
         what = faults[-1] if faults else said(error)
-        Connection(nc, where, faults).abort()
+        made.abort()
         raise Unreachable(f"{where.name}: {what}") from None
-    made = Connection(nc, where, faults)
     writer = getattr(getattr(nc, "_transport", None), "_io_writer", None)
     sock = writer.get_extra_info("socket") if writer is not None else None
     if sock is not None:  # what has not left this machine when the connection is dropped is never to leave it
@@ -216,12 +229,13 @@ async def streams(conn: Connection, subject: str) -> list[str]:
         raise conn.unreachable(error) from None
 
 
-async def stream_for(conn: Connection, team: str, limits: Limits, name: str = STREAM) -> str:
+async def stream_for(conn: Connection, team: str, limits: Limits) -> str:
     """The stream that takes a team's events; made if there is none, never altered. Raises Unreachable."""
     mine = subjects.matching(team)
     found = await streams(conn, mine)
     if found:
         return found[0]
+    name = limits.name
     for called, subject in ((name, subjects.ALL), (f"{name}-{_NOT_IN_NAMES.sub('_', team)[:64]}", mine)):
         config = api.StreamConfig(
             name=called, subjects=[subject], description="agentmon: events of agents, as recorded",

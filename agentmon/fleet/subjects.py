@@ -9,6 +9,7 @@ ALL = f"{PREFIX}.>"
 _LONGEST = 1200  # bytes of a token: a server ends connections at subjects of 4 KiB
 _EMPTY = "%"
 _CUT = "%~"
+_PLAIN = re.compile(r"[A-Za-z0-9_.:-]*")
 _MESSAGE_ID = re.compile(r"(.*)-(\d+)(?:~(\d+))?", re.DOTALL)
 
 
@@ -57,7 +58,9 @@ def matching(team: str | None = None, agent: str | None = None, event: str | Non
 
 def message_id(run_id: str, turn: int, seq: int) -> str:
     """What the server tells repeats by: `<run_id>-<seq>`; `<run_id>-<seq>~<turn>` where seq began anew."""
-    written = quote(run_id.encode("utf-8", "surrogatepass"), safe=_IN_IDS)
+    written = run_id
+    if not _PLAIN.fullmatch(run_id):
+        written = quote(run_id.encode("utf-8", "surrogatepass"), safe=_IN_IDS)
     return f"{written}-{seq}~{turn}" if turn else f"{written}-{seq}"
 
 
