@@ -6,6 +6,7 @@ in `refused`. OTLP cannot be asked what arrived, so after a crash the doubtful e
 ids, times and `log.record.uid`; within a process only the requests that were not answered are.
 """
 
+import contextlib
 import os
 import time
 from collections import OrderedDict, deque
@@ -21,6 +22,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from agentmon import checked, ndjson, replay, runs
+from agentmon.errors import AgentmonError
 from agentmon.events import Event
 from agentmon.fleet.otel_endpoint import Endpoint, Signal, Wire, exporters
 from agentmon.fleet.otel_metrics import metrics_data
@@ -135,7 +137,7 @@ class OtlpOutlet:
         try:
             event = checked.decode(record.line)
         except ndjson.NotAnEvent as error:
-            self._refuse(1, f"{record.run_id}: event {record.seq} cannot be read: {error}")
+            self._refuse(1, f"{record.run_id}: has events that cannot be read: {error}")
             return None
         run = self._runs.get(record.run_id)
         if run is None:
@@ -147,20 +149,21 @@ class OtlpOutlet:
             run.signals.take(event)
         return run
 
-    def _again(self, run_id: str, before: Place | None) -> _Run | None:
-        """A run as it was when the events before this one were sent; None if there were none. before: None for all."""
-        if before is not None and before <= (0, 1):
+    def _again(self, run_id: str, before: Place) -> _Run | None:
+        """A run as it was when the events before this place were sent; None if there were none."""
+        if before <= (0, 1):
             return None
         run: _Run | None = None
         place = (0, -1)
-        for event in self.history(run_id):
-            place = (place[0], event.seq) if event.seq > place[1] else (place[0] + 1, event.seq)
-            if before is not None and place >= before:
-                break
-            if run is None:
-                run = _Run(RunSignals(event, self.names))
-            run.signals.fold(event)
-            run.place = place
+        with contextlib.suppress(AgentmonError):  # its log is gone: then this is all that is known
+            for event in self.history(run_id):
+                place = (place[0] + (event.seq <= place[1]), event.seq)
+                if place >= before:
+                    break
+                if run is None:
+                    run = _Run(RunSignals(event, self.names))
+                run.signals.fold(event)
+                run.place = place
         if run is not None:
             run.signals.skip()
         return run
@@ -305,7 +308,8 @@ def _reason(error: Exception | None) -> str:
 
 
 def _recorded(run_id: str) -> Iterator[Event]:
-    return replay.read(runs.log_path(run_id), lambda text: None)
+    events = replay.read(runs.log_path(run_id), lambda text: None)
+    return (event for event in events if event.run_id == run_id)
 
 
 def _left_at(run_id: str) -> int | None:

@@ -7,7 +7,10 @@ import pytest
 from wrapper import Wrapper, python
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-SHOW = python("import os, json; print(json.dumps({k: v for k, v in os.environ.items() if 'TRACE' in k.upper()}))")
+SHOW = python(
+    "import os, json; print(json.dumps({k: v for k, v in os.environ.items() if k.upper() in ('TRACEPARENT', 'TRACESTATE')"
+    "}))"
+)
 
 
 @pytest.mark.parametrize(
