@@ -21,9 +21,10 @@ OTLP = ("otlp", "otlps", "http", "https")
 
 
 @click.command("ship")
-@click.option("--to", required=True, metavar="URL", help="nats://[USER:PASSWORD@]HOST[:PORT], tls://…; several servers "
+@click.option("--to", metavar="URL", help="nats://[USER:PASSWORD@]HOST[:PORT], tls://…; several servers "
               "of one cluster are parted by commas. OpenTelemetry: otlp://HOST[:4318], otlps://…, a base URL "
-              "(http://…), or otlp: for what the variables OTEL_EXPORTER_OTLP_* say.")  # fmt: skip
+              "(http://…), or otlp: for what the variables OTEL_EXPORTER_OTLP_* say, which is also taken where "
+              "one of them names an endpoint and there is no --to.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until stopped: as a service.")
 @click.option("--anew", is_flag=True, help="Ship all run logs again (a stream that was emptied or made anew).")
 @click.option("--creds", type=click.Path(dir_okay=False), help="NATS: a credentials file.")
@@ -47,7 +48,7 @@ OTLP = ("otlp", "otlps", "http", "https")
               help="Without --follow: give up after so long without progress. [default: 1m]")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Only say what went wrong.")
 def command(
-    to: str, follow: bool, anew: bool, creds: str | None, tls_ca: str | None, tls_cert: str | None,
+    to: str | None, follow: bool, anew: bool, creds: str | None, tls_ca: str | None, tls_cert: str | None,
     tls_key: str | None, stream: str, max_age: float, max_bytes: float | None, max_msgs: int | None, replicas: int,
     duplicate_window: float, semconv: str, patience: float, quiet: bool,
 ) -> int:  # fmt: skip
@@ -64,6 +65,7 @@ def command(
     agentmon ship --follow --to tls://nats.example.org --creds agentmon.creds
     agentmon ship --follow --to otlp://collector.example.org:4318
     """
+    to = to or _by_variables()
     stop = _Stop()
     progress = Progress(os.isatty(2) and not follow, "shipping")
     say = say_around(progress, _say)
@@ -91,6 +93,14 @@ def command(
         return JetStreamOutlet(where, limits, say, stop.is_set)
 
     return ship(where.name, outlet, follow, anew, patience, quiet, stop, say, progress)
+
+
+def _by_variables() -> str:
+    """Where to, if nobody said: to OpenTelemetry, if its variables say where that is. Raises click.UsageError."""
+    names = ("", "TRACES_", "METRICS_", "LOGS_")
+    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT") for name in names):
+        raise click.UsageError("Missing option '--to' (and OTEL_EXPORTER_OTLP_ENDPOINT is not set).")
+    return "otlp:"
 
 
 class _Stop:

@@ -68,6 +68,11 @@ _MADE_BY = tuple(
 _SPOKEN_BY = {"claude-code": "anthropic", "codex": "openai", "gemini-cli": "gcp.gemini"}
 
 
+def operation_of(model: str | None) -> str:
+    """What kind of call it was: only embedding models tell it by their names."""
+    return "embeddings" if model is not None and "embed" in model.lower() else "chat"
+
+
 def provider_of(model: str | None, tool: str | None) -> str | None:
     """The provider by its current name; None where neither model nor tool tell. It is the best knowledge there is, as
     the conventions ask for, and no more: a gateway that serves a model under its maker's name cannot be told."""

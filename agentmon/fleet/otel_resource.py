@@ -49,6 +49,7 @@ def resource_of(first: Event) -> Resource:
         "agentmon.parent_run_id": started.parent_run_id,
         "agentmon.team": first.team_id,
         "agentmon.agent": first.agent_id,
+        "gen_ai.agent.name": first.agent_id,  # of what has no agent of its own: the process metrics
         **{f"agentmon.label.{key}": str(text) for key, text in (started.labels or {}).items()},
     }
     known = {key: value for key, value in found.items() if value is not None and value != ""}

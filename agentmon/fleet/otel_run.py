@@ -16,7 +16,7 @@ from agentmon.events import Event, Lifecycle, ProcessMetrics, TokenUsage
 from agentmon.fleet import otel_metrics as metrics
 from agentmon.fleet import otel_spans as spans
 from agentmon.fleet.otel_logs import log_record
-from agentmon.fleet.otel_names import Names
+from agentmon.fleet.otel_names import Names, operation_of
 from agentmon.fleet.otel_numbers import nanoseconds, real, whole
 from agentmon.fleet.otel_resource import log_context, resource_of, trace_of
 from agentmon.sessions import Seen, Sums
@@ -211,7 +211,7 @@ class RunSignals:
 
     def _attributes(self, agent: str, model: str | None, tool: str | None) -> dict[str, Any]:
         return {
-            "gen_ai.operation.name": "chat", self._names.provider: self._names.provider_of(model, tool),
+            "gen_ai.operation.name": operation_of(model), self._names.provider: self._names.provider_of(model, tool),
             "gen_ai.request.model": model, "gen_ai.response.model": model, "gen_ai.agent.name": agent,
         }  # fmt: skip
 

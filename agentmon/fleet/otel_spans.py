@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from agentmon.events import Lifecycle, TokenUsage
-from agentmon.fleet.otel_names import Names
+from agentmon.fleet.otel_names import Names, operation_of
 from agentmon.fleet.otel_numbers import nanoseconds, real, whole
 from agentmon.fleet.otel_resource import SCOPE, Trace
 from agentmon.sessions import Seen, Sums
@@ -41,9 +41,10 @@ def begin(seen: Seen) -> float:
 def chat(seen: Seen, trace: Trace, own: str, resource: Resource, names: Names) -> ReadableSpan:
     """The span of one model call. own: the run's own agent."""
     usage = seen.usage
+    operation = operation_of(usage.model)
     failed = usage.status is not None and usage.status >= 400
     attributes = {
-        "gen_ai.operation.name": "chat",
+        "gen_ai.operation.name": operation,
         names.provider: names.provider_of(usage.model, usage.tool),
         # The model that answered where that was told, else the one that was asked; readers look for one or the other.
         "gen_ai.request.model": usage.model,
@@ -64,7 +65,7 @@ def chat(seen: Seen, trace: Trace, own: str, resource: Resource, names: Names) -
         "agentmon.seq": whole(seen.seq),
     }
     return ReadableSpan(
-        name=f"chat {usage.model}" if usage.model else "chat",
+        name=f"{operation} {usage.model}" if usage.model else operation,
         context=trace.call(seen.seq), parent=trace.root() if seen.agent == own else trace.agent(seen.agent),
         resource=resource, attributes=known(attributes), kind=SpanKind.CLIENT, instrumentation_scope=SCOPE,
         status=Status(StatusCode.ERROR, f"HTTP status {usage.status}") if failed else Status(),

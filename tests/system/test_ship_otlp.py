@@ -233,7 +233,8 @@ def test_former_names_are_asked_for(wrapper: Wrapper, receiver: Receiver):
     log.called()
     log.ended()
     log.release()
-    ship = Ship(wrapper, "--to", "otlp:", "--otlp-semconv", "old")
+    ship = Ship(wrapper, "--otlp-semconv", "old")
+    assert ship.once()[0] == 125  # nobody said where to
     assert ship.once(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url)[0] == 0
     chat = next(item for item in receiver.spans() if item.it.name.startswith("chat"))
     assert chat.attributes["gen_ai.system"] == "anthropic"

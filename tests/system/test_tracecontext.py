@@ -8,8 +8,8 @@ from wrapper import Wrapper, python
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SHOW = python(
-    "import os, json; print(json.dumps({k: v for k, v in os.environ.items() if k.upper() in ('TRACEPARENT', 'TRACESTATE')"
-    "}))"
+    "import os, json; names = ('TRACEPARENT', 'TRACESTATE'); "
+    "print(json.dumps({k: v for k, v in os.environ.items() if k.upper() in names}))"
 )
 
 

@@ -103,6 +103,13 @@ def test_a_call_with_a_duration_ends_at_its_time(log):
     assert chat.attributes["gen_ai.response.time_to_first_chunk"] == 0.25
 
 
+def test_embeddings_are_no_chat():
+    usage = TokenUsage("text-embedding-3-small", 10, 0, 10, source="sdk", call_id="c")
+    span = signals([event(Lifecycle("started")), event(usage, 2)]).spans[0]
+    assert (span.name, span.attributes["gen_ai.operation.name"]) == ("embeddings text-embedding-3-small", "embeddings")
+    assert span.attributes["gen_ai.provider.name"] == "openai"
+
+
 def test_a_call_that_failed():
     usage = TokenUsage("gpt-5", source="sdk", call_id="c", status=429)
     chat = signals([event(Lifecycle("started")), event(usage, 2)]).spans[0]
