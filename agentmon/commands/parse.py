@@ -57,13 +57,13 @@ def command(
     now = time.time() if start_time is None else start_time
     pipeline = Pipeline(standard(own, notice=_notice), logs=not no_logs, redacted=not no_redact)
     pricer = prices.Pricer(prices.load(price_file) if price_file else (), _notice)
-    recorder = Recorder("parse", agent, team)
+    recorder = Recorder("parse", agent, team, pricer.price)
     out = sys.stdout.buffer
     for stream, path in inputs:
         with _open(path) as source:
             while data := source.read1(_CHUNK):  # type: ignore[attr-defined]
-                _write(out, recorder, pricer, pipeline.feed(stream, data, now), now)
-    _write(out, recorder, pricer, pipeline.close(now), now)
+                _write(out, recorder, pipeline.feed(stream, data, now), now)
+    _write(out, recorder, pipeline.close(now), now)
     out.flush()
 
 
@@ -77,11 +77,8 @@ def _explain(inputs: Iterable[tuple[Stream, str]], explainer: Explainer) -> None
         click.echo(text)
 
 
-def _write(
-    out: BinaryIO, recorder: Recorder, pricer: prices.Pricer, items: Iterable[Plain | Finding], now: float
-) -> None:  # fmt: skip
-    priced = (item if isinstance(item, Plain) else pricer.price(item, now) for item in items)
-    for piece in recorder.record(priced, now):
+def _write(out: BinaryIO, recorder: Recorder, items: Iterable[Plain | Finding], now: float) -> None:
+    for piece in recorder.record(items, now):
         out.write(piece.data)
 
 

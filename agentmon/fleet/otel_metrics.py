@@ -99,8 +99,12 @@ class Points:
         self._number(TREE_MEMORY, time, _bytes(tree.memory_mb))
         self._number(TREE_THREADS, time, whole(tree.threads))
 
-    def total(self, instrument: Instrument, at: int, value: float, attributes: _Attributes) -> None:
-        """A counter's value so far."""
+    def total(self, instrument: Instrument, at: int, value: float | None, attributes: _Attributes) -> None:
+        """A counter's value so far. None, for what is not known, is no point, unless something was told before."""
+        if value is None:
+            if (instrument, attributes) not in self._lines:
+                return
+            value = 0.0
         self._number(instrument, at, value, attributes, self._since(instrument, attributes, value, at))
 
     def distribution(

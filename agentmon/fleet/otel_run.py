@@ -172,7 +172,7 @@ class RunSignals:
                 series = _Series(usage.source, seen.agent, usage.model, bool(usage.estimated))
                 calls.setdefault(series, []).append(seen)
         if self.over:  # what counts; and what counts no more, because another source told it better
-            sums = {series: Sums(cost_usd=0.0) for series in self._told_series} | self._counted()
+            sums = {series: Sums() for series in self._told_series} | self._counted()
         else:
             sums = {series: _added(found) for series, found in calls.items()}
             self._told_series |= sums.keys()
@@ -205,9 +205,7 @@ class RunSignals:
                 metrics.TOKENS, at, values, metrics.TOKEN_BOUNDS,
                 metrics.attributes_of(attributes | {"gen_ai.token.type": kind}),
             )  # fmt: skip
-        cost = real(total.cost_usd)
-        if cost is not None:
-            self._points.total(metrics.COST, at, cost, metrics.attributes_of(attributes))
+        self._points.total(metrics.COST, at, real(total.cost_usd), metrics.attributes_of(attributes))
 
     def _attributes(self, agent: str, model: str | None, tool: str | None) -> dict[str, Any]:
         return {
