@@ -13,6 +13,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import zlib
@@ -55,10 +56,11 @@ class Item:
 
 
 class Receiver:
-    """Listens on loopback, on the same port again after `stop` and `start`."""
+    """Listens on loopback, on the same port again after `stop` and `start`. certificate: PEM with its key, for TLS."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, certificate: Path | None = None) -> None:
         self.port = port
+        self._certificate = certificate
         self.answers: dict[str, deque[Answer]] = defaultdict(deque)
         self.bodies: list[tuple[str, dict[str, str], bytes]] = []  # path, headers in lower case, inflated body
         self.refused: list[tuple[str, bytes]] = []
@@ -95,6 +97,10 @@ class Receiver:
                 super().shutdown_request(request)
 
         self._server = Server(("127.0.0.1", self.port), Handler)
+        if self._certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self._certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 

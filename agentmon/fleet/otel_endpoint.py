@@ -53,6 +53,8 @@ class Wire(requests.Session):
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:
         self.tried += 1
         self.answer = self.error = None
+        if isinstance(self.verify, str):  # OTEL_EXPORTER_OTLP_CERTIFICATE; requests would have REQUESTS_CA_BUNDLE win
+            kwargs["verify"] = self.verify
         try:
             try:
                 self.answer = super().request(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -306,6 +308,24 @@ def test_a_run_whose_end_is_still_to_be_sent_is_not_lost(receiver, log):
     shipped.send(records_of(log.path)[:-1])
     shipped.outlet.idle()
     assert not [item for item in receiver.spans() if item.it.name.startswith("invoke_agent")]
+
+
+def test_tls_and_whom_to_trust(log, tmp_path, monkeypatch):
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate with")
+    pem = tmp_path / "server.pem"
+    words = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "-", "-subj", "/CN=localhost", "-days", "2"]
+    made = subprocess.run(
+        ["openssl", *words, "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True
+    )
+    pem.write_bytes(made.stdout)
+    with Receiver(certificate=pem) as receiver:
+        with pytest.raises(Unreachable, match="certificate verify failed"):
+            Shipped(f"otlps://localhost:{receiver.port}").outlet.send(records_of(log.path))
+        assert receiver.bodies == []
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(pem))
+        Shipped(f"otlps://localhost:{receiver.port}").send(records_of(log.path))
+        check(receiver, log)
 
 
 @pytest.mark.parametrize(
