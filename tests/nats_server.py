@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -97,8 +97,10 @@ class Proxy:
     """TCP on loopback, to `port`: a network that can be cut. What is in flight while it is cut stays, as it does in
     a network that is down, until it is healed; `drop` ends all connections at once."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, breaks: Sequence[int] = ()) -> None:
+        """breaks: the first connections end after so many bytes towards the server."""
         self._target = port
+        self._breaks = [*breaks]
         self._through = threading.Event()
         self._through.set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
@@ -150,12 +152,14 @@ class Proxy:
             near.close()
             return
         self._pairs.append((near, far))
-        for source, target in ((near, far), (far, near)):
-            threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+        left = self._breaks.pop(0) if self._breaks else sys.maxsize
+        for source, target, most in ((near, far, left), (far, near, sys.maxsize)):
+            threading.Thread(target=self._pump, args=(source, target, most), daemon=True).start()
 
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+    def _pump(self, source: socket.socket, target: socket.socket, most: int) -> None:
         with suppress(OSError):
-            while data := source.recv(65536):
+            while most > 0 and (data := source.recv(min(65536, most))):
+                most -= len(data)
                 self._through.wait()
                 target.sendall(data)
         for sock in (source, target):

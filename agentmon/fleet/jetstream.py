@@ -137,24 +137,22 @@ class Connection:
     def unreachable(self, error: BaseException | None = None) -> Unreachable:
         """The same as a person is told it."""
         no_jetstream = isinstance(error, JetStreamError) and not isinstance(error, APIError)
-        what = self.fault or ("JetStream is not enabled there" if no_jetstream else said(error))
+        if no_jetstream or isinstance(error, nats.errors.NoRespondersError):
+            return Unreachable(f"{self.where.name}: JetStream is not enabled there, or not ready")
+        what = self.fault or said(error)
         return Unreachable(f"{self.where.name}: {what}")
 
     async def close(self) -> None:
         """Close it in good order."""
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self.nc.close(), 2)
-        self.abort()
 
-    def abort(self) -> None:
+    async def abort(self) -> None:
         """Drop it, with whatever it has not sent."""
         writer = getattr(getattr(self.nc, "_transport", None), "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
-        for name in ("_reading_task", "_flusher_task", "_ping_interval_task"):
-            task = getattr(self.nc, name, None)
-            if task is not None:
-                task.cancel()
+        await self.close()
 
 
 async def connect(where: Access, name: str) -> Connection:
@@ -188,7 +186,7 @@ async def connect(where: Access, name: str) -> Connection:
         )  # fmt: skip
     except (TimeoutError, nats.errors.Error, OSError, ssl.SSLError, asyncio.CancelledError) as error:
         what = faults[-1] if faults else said(error)
-        made.abort()
+        await made.abort()
         raise Unreachable(f"{where.name}: {what}") from None
     writer = getattr(getattr(nc, "_transport", None), "_io_writer", None)
     sock = writer.get_extra_info("socket") if writer is not None else None

@@ -22,7 +22,8 @@ from agentmon.fleet.outlet import Mark, Place, Record, Unreachable
 from agentmon.fleet.reading import Reader, Start
 
 _AFTER = "Nats-Expected-Last-Msg-Id"
-_ASKS = 16
+_ASKS = 16  # every so many messages ask for an acknowledgement
+_FEW = 64
 _WINDOW = 2048  # messages on their way, at most
 _WINDOW_BYTES = 4 << 20
 _SMALLEST_WINDOW = 8
@@ -83,7 +84,7 @@ class JetStreamOutlet:
             try:
                 self._loop.run(conn.close())
             except Unreachable:
-                conn.abort()
+                self._loop.start(conn.abort())
         self._loop.close()
 
     async def _guarded(self, work: Coroutine[Any, Any, T]) -> T:
@@ -99,7 +100,7 @@ class JetStreamOutlet:
             work.close()
             conn, self._conn = self._conn, None
             if conn is not None:
-                conn.abort()
+                await conn.abort()
             if isinstance(error, nats.errors.Error | OSError) and conn is not None:
                 raise conn.unreachable(error) from None
             raise
@@ -164,6 +165,8 @@ class JetStreamOutlet:
         addresses: dict[tuple[str, str, str], str] = {}
         while sent.done < len(records):
             end = min(len(records), sent.done + self._window)
+            if self._window <= _FEW:  # others are at it: where one of theirs comes in between, it is known at once
+                careful = end
             while upto < end and size < _WINDOW_BYTES:
                 record, identity = records[upto], ids[upto]
                 key = (record.team_id, record.agent_id, record.event)

@@ -122,6 +122,9 @@ class Shipper:
     def _fail(self, error: Unreachable, follow: bool, patience: float) -> None:
         self._ahead = None
         self._spool.back()
+        self._spool.look()
+        if time.monotonic() >= self._save_after:
+            self._save(self._cursor.doubt)
         self._complain(f"{error}; trying again")
         if not follow and time.monotonic() - self._moved_at > patience:
             raise AgentmonError(f"{error}; nothing is lost: run it again") from None

@@ -113,6 +113,7 @@ class Spool:
         limit = _BATCH_BYTES if len(behind) <= _FEW else _FIRST  # a log is one run's, so its first line tells enough
         found: dict[str, str] = {}
         for log in behind:
+            log.arrived = {}
             records: list[Record] = []
             self._read(log, limit, records)
             found.update((record.run_id, record.team_id) for record in records)
@@ -127,9 +128,7 @@ class Spool:
         """Events that have come, from all logs in turn; None where there are none. Where one that was given is not
         `done`, `back` gives it again."""
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_S
-            self._look(all_of_them=now >= self._look_all_at)
+        self.look()
         batch = Batch()
         if not self._turn or now >= self._measure_at:
             self._measure_at = now + _MEASURE_S
@@ -147,6 +146,13 @@ class Spool:
                 size += part.end.offset - log.read.offset
                 log.read = part.end
         return batch if batch.parts else None
+
+    def look(self) -> None:
+        """See which logs there are, if that is due."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_S
+            self._look(all_of_them=now >= self._look_all_at)
 
     def done(self, batch: Batch) -> None:
         """All of these were acknowledged."""
