@@ -12,7 +12,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from agentmon import checked, ndjson, replay, runs
 from agentmon.errors import AgentmonError
 from agentmon.events import Event
+from agentmon.fleet.otel_answers import line, reason, retry_after, told_by
 from agentmon.fleet.otel_endpoint import Endpoint, Signal, Wire, exporters
 from agentmon.fleet.otel_metrics import metrics_data
 from agentmon.fleet.otel_names import Names
@@ -205,27 +205,25 @@ class OtlpOutlet:
         if wire.tried == tried:  # it was never sent: too large, or it cannot be encoded
             return self._parted(request, "cannot be sent")
         if answer is None:
-            raise Unreachable(f"{self._url(signal)}: {_reason(wire.error)}")
+            raise Unreachable(f"{self._url(signal)}: {reason(wire.error)}")
         status = answer.status_code
         if 200 <= status < 300 and exported.name == "SUCCESS":
             self._partial(signal, answer.content)
             return []
         if status in _REFUSED:
-            text = _text(signal, answer)
-            self._refuse(
-                len(request.items), f"{self._url(signal)} refuses {_WORDS[signal]}: {status} {answer.reason}{text}"
-            )
+            why = f"{status} {line(answer.reason)}{told_by(answer)}"
+            self._refuse(len(request.items), f"{self._url(signal)} refuses {_WORDS[signal]}: {why}")
             return []
         if status == _TOO_LARGE:
-            return self._parted(request, f"{status} {answer.reason}")
-        wait = _wait(answer.headers.get("Retry-After"))
+            return self._parted(request, f"{status} {line(answer.reason)}")
+        wait = retry_after(answer.headers.get("Retry-After"))
         hint = ""
         if status in _MISSING:
             hint = f" (a server that takes no {signal}? OTEL_{signal.upper()}_EXPORTER=none leaves them out)"
         elif status in (401, 403, 407):
             hint = " (see OTEL_EXPORTER_OTLP_HEADERS)"
         self._not_before = time.monotonic() + wait
-        self._why = f"{self._url(signal)} answers {status} {answer.reason}{hint}"
+        self._why = f"{self._url(signal)} answers {status} {line(answer.reason)}{hint}"
         if wait:
             self._why += f", and wants {wait:.0f} s of patience"
         raise Unreachable(self._why)
@@ -248,9 +246,9 @@ class OtlpOutlet:
         rejected = getattr(told, f"rejected_{_WORDS[signal]}")
         if rejected > 0:
             self._refuse(
-                rejected, f"{self._url(signal)} took only a part: {_line(told.error_message) or 'no reason given'}"
+                rejected, f"{self._url(signal)} took only a part: {line(told.error_message) or 'no reason given'}"
             )
-        elif told.error_message and (warning := f"{self._url(signal)}: {_line(told.error_message)}") not in self._told:
+        elif told.error_message and (warning := f"{self._url(signal)}: {line(told.error_message)}") not in self._told:
             self._told.add(warning)
             self.say(warning)
 
@@ -262,49 +260,6 @@ class OtlpOutlet:
 
     def _url(self, signal: Signal) -> str:
         return f"{self.endpoint.name}: {signal}" if len(self.endpoint.urls) > 1 else self.endpoint.name
-
-
-def _wait(retry_after: str | None) -> float:
-    """Seconds that a server asks to wait (RFC 9110), an hour at most."""
-    if not retry_after:
-        return 0.0
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except (TypeError, ValueError):
-            return 0.0
-    return min(max(seconds, 0.0), 3600.0) if seconds == seconds else 0.0
-
-
-def _text(signal: Signal, answer: Any) -> str:
-    """What an error's body says: a google.rpc.Status by the standard, plain text from many a proxy."""
-    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
-
-    try:
-        told = Status.FromString(answer.content).message
-    except DecodeError:
-        told = answer.content[:200].decode("utf-8", "replace")
-    return f": {_line(told)}" if told else ""
-
-
-def _line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text[:300]).split())
-
-
-def _reason(error: Exception | None) -> str:
-    """The innermost cause of what requests and urllib3 wrap."""
-    told: Any = error
-    while True:
-        inner = getattr(told, "reason", None) or (told.args[0] if told is not None and told.args else None)
-        if not isinstance(inner, Exception):
-            break
-        told = inner
-    cause = told.__context__ if told is not None else None
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return _line(str(told)) or "no answer"
 
 
 def _recorded(run_id: str) -> Iterator[Event]:
@@ -322,9 +277,9 @@ def _left_at(run_id: str) -> int | None:
             lines = file.read().split(b"\n")
     except OSError:
         return None
-    for line in reversed(lines):
+    for found in reversed(lines):
         try:
-            return ndjson.decode(line).seq
+            return ndjson.decode(found).seq
         except ndjson.NotAnEvent:
             continue
     return None

@@ -64,6 +64,7 @@ class RunSignals:
         self._logs: list[ReadableLogRecord] = []
         self._told: dict[int, Seen] = {}  # calls that have their span, by seq
         self._told_usage: dict[str, Sums] = {}  # what these spans said, by agent
+        self._usage_at = 0
         self._told_series: set[_Series] = set()
         self._used = False  # whether there is news for the token metrics
         self._at = first.timestamp
@@ -157,7 +158,7 @@ class RunSignals:
     # ------------------------------------------------------------------ metrics
 
     def _usage_points(self) -> None:
-        at = nanoseconds(self._at)
+        at = self._usage_at = max(nanoseconds(self._at), self._usage_at + 1000)  # no two of one time
         calls: dict[_Series, list[Seen]] = {}
         durations: dict[tuple[str, str | None, str | None, str | None], list[float]] = {}
         for seen, summed in self._state.usage.model_calls():

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from agentmon import checked
 from agentmon.errors import AgentmonError
+from agentmon.fleet.otel_answers import retry_after
 from agentmon.fleet.otel_endpoint import endpoint
 from agentmon.fleet.otel_names import NEW
 from agentmon.fleet.otel_outlet import OtlpOutlet
@@ -374,3 +375,15 @@ def test_a_password_is_in_no_name():
 def test_what_is_no_address(address, environment, said):
     with pytest.raises(AgentmonError, match=said):
         endpoint(address, environment)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0), ("", 0), ("7", 7), ("0.5", 0.5), ("-3", 0), ("1e9", 3600), ("nan", 0), ("soon", 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("Fri, 31 Dec 2999 23:59:59 GMT", 3600),
+        ("Fri, 31 Dec 99999 23:59:59 GMT", 0),
+    ],
+)  # fmt: skip
+def test_how_long_a_server_wants_to_be_left_alone(header, seconds):
+    assert retry_after(header) == seconds
