@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from run_logs import Log
+from stub import DELAY_S, serving
 from wrapper import Wrapper, python, until
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra `otlp` is not installed")
@@ -170,6 +171,39 @@ def test_real_runs_and_past_ones_arrive(wrapper: Wrapper, receiver: Receiver, ro
     assert real.resource["service.namespace"] == "blue"
     code, said = Ship(wrapper, "--to", f"otlp://127.0.0.1:{rotel.port}").once()
     assert (code, said.split()[1]) == (0, "0")  # nothing is sent again
+
+
+def test_real_calls_have_their_time_and_their_tokens(wrapper: Wrapper, receiver: Receiver):
+    pytest.importorskip("httpx")
+    asks = (
+        "import httpx, sys\n"
+        "ask = {'model': 'stub-1', 'max_tokens': 9, 'messages': [{'role': 'user', 'content': 'hi'}]}\n"
+        "for _ in range(2):\n"
+        "    httpx.post(sys.argv[1] + '/delay/v1/messages', json=ask, headers={'anthropic-version': '1'})\n"
+    )
+    with serving() as stub:
+        done = wrapper.run([sys.executable, "-c", asks, stub.url])
+    assert done.code == 0, done.err
+    (path,) = wrapper.run_logs()
+    calls = [json.loads(line) for line in path.read_bytes().splitlines() if b'"llm_call"' in line]
+    assert len(calls) == 2
+    assert Ship(wrapper, "--to", receiver.url).once()[0] == 0
+    check(receiver, [path])
+    root, *chats = sorted(receiver.spans(), key=lambda item: item.it.start_time_unix_nano)
+    assert [item.it.name for item in (root, *chats)] == [
+        f"invoke_agent {Path(sys.executable).name}",
+        *["chat stub-1"] * 2,
+    ]
+    for chat, call in zip(chats, calls, strict=True):
+        usage = call["data"]["token_usage"]
+        assert chat.it.parent_span_id == root.it.span_id
+        assert chat.attributes["gen_ai.usage.input_tokens"] == usage["input_tokens"]
+        assert chat.attributes["gen_ai.usage.output_tokens"] == usage["output_tokens"]
+        assert chat.attributes["gen_ai.response.id"] == usage["call_id"]
+        took = (chat.it.end_time_unix_nano - chat.it.start_time_unix_nano) / 1e9
+        assert took == pytest.approx(usage["duration_s"], abs=1e-5)
+        assert took > DELAY_S / 2
+    assert sum(item.it.count for item in receiver.points("gen_ai.client.operation.duration")) >= 2
 
 
 def test_everything_is_killed_once(wrapper: Wrapper, receiver: Receiver, rotel: Rotel):
