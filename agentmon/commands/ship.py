@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from agentmon.commands.access import access, reached
 from agentmon.commands.extras import extra
 from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Duration, Size
@@ -27,10 +28,7 @@ OTLP = ("otlp", "otlps", "http", "https")
               "one of them names an endpoint and there is no --to.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until stopped: as a service.")
 @click.option("--anew", is_flag=True, help="Ship all run logs again (a stream that was emptied or made anew).")
-@click.option("--creds", type=click.Path(dir_okay=False), help="NATS: a credentials file.")
-@click.option("--tls-ca", type=click.Path(dir_okay=False), help="NATS: who signed the server's certificate (PEM).")
-@click.option("--tls-cert", type=click.Path(dir_okay=False), help="NATS: our own certificate (PEM).")
-@click.option("--tls-key", type=click.Path(dir_okay=False), help="NATS: its key (PEM).")
+@reached
 @click.option("--stream", default="AGENTMON", metavar="NAME", help="NATS: the stream to make. [default: AGENTMON]")
 @click.option("--max-age", type=Duration(), default="7d", metavar="TIME",
               help="NATS, a stream that we make: how long it keeps events. [default: 7d]")  # fmt: skip
@@ -80,10 +78,9 @@ def command(
             place.name, lambda: OtlpOutlet(place, SEMCONV[semconv], say), follow, anew, patience, quiet, stop, say,
             progress,
         )  # fmt: skip
-    with extra("nats"):
-        from agentmon.fleet.jetstream import Limits, access
-
     where = access(to, creds, tls_ca, tls_cert, tls_key)
+    from agentmon.fleet.jetstream import Limits
+
     size = None if max_bytes is None else int(max_bytes * (1 << 20))
     limits = Limits(max_age, size, max_msgs, replicas, min(duplicate_window, max_age), stream)
 

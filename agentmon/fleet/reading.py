@@ -6,6 +6,7 @@ The consumer is ephemeral and acknowledges nothing: readers share nothing, and t
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -27,13 +28,13 @@ _FORGOTTEN_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event in a stream. at: its number there. pending: how many match that come after it."""
+    """One event in a stream. at: its number there. time: when it was stored (Unix seconds, the server's clock)."""
 
     at: int
     subject: str
     message_id: str
     data: bytes
-    pending: int
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Reader:
         self._delivered = 0
         self._next = self._delete = self._inbox = ""
         self._sub: Subscription | None = None
-        self.begins = 1  # the first number of the stream that can come
         self.pending = 0  # how many there were at the beginning
+        self.now: float | None = None  # the server's clock at that moment, Unix seconds
 
     @classmethod
     async def open(
@@ -88,8 +89,9 @@ class Reader:
                 raise APIError.from_error(reply["error"])
         except APIError as error:
             raise conn.unreachable(error) from None
-        made.begins = reply["delivered"]["stream_seq"] + 1
         made.pending = reply["num_pending"]
+        if isinstance(reply.get("ts"), str):
+            made.now = datetime.fromisoformat(reply["ts"]).timestamp()
         made._next = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{reply['name']}"
         made._delete = f"$JS.API.CONSUMER.DELETE.{stream}.{reply['name']}"
         made._inbox = conn.nc.new_inbox()
@@ -145,7 +147,7 @@ class Reader:
         self._asked = max(0, self._asked - 1)
         if int(parts[at + 1]) != self._delivered:
             raise Unreachable(f"{self._conn.where.name}: messages were lost on the way")
-        return Message(int(parts[at]), msg.subject, headers.get(MESSAGE_ID, ""), msg.data, int(parts[at + 3]))
+        return Message(int(parts[at]), msg.subject, headers.get(MESSAGE_ID, ""), msg.data, int(parts[at + 2]) / 1e9)
 
     async def close(self) -> None:
         """Let the server forget it."""

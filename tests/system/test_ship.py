@@ -4,17 +4,16 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import DEVNULL, PIPE, Popen
+from subprocess import DEVNULL, PIPE
 
 import orjson
 import pytest
+from fleet_logs import argv, grow, kill, log, ship, start, stop
 from fleet_stream import count, same, stored, with_jetstream
 from nats.js import api
 from nats_server import NatsServer, Proxy, running, url_with
-from run_logs import Log
 from wrapper import Wrapper, python, until
 
 from agentmon.events import ActivityLog
@@ -34,56 +33,6 @@ def proxy(server: NatsServer) -> Iterator[Proxy]:
     made = Proxy(server.port)
     yield made
     made.close()
-
-
-def log(wrapper: Wrapper, name: str, entries: int, *, end: bool = True, team: str = "blue", agent: str = "crew") -> Log:
-    """A run log with so many log entries in it."""
-    made = Log(wrapper.state / "agentmon" / "runs" / f"{name}.ndjson", team=team, agent=agent)
-    made.started()
-    grow(made, entries)
-    if end:
-        made.ended()
-        made.release()
-    return made
-
-
-def grow(made: Log, entries: int) -> None:
-    lines = [
-        made.line(ActivityLog("2027-01-15T08:00:00.000000Z", "info", f"step {i} of it", "orchestrator", "stdout"))
-        for i in range(entries)
-    ]
-    made.raw(b"".join(lines))
-
-
-def argv(url: str, *options: str) -> list[str]:
-    return [sys.executable, "-m", "agentmon", "ship", "--to", url, *options]
-
-
-def start(wrapper: Wrapper, url: str, *options: str) -> Popen[bytes]:
-    return Popen(argv(url, *options), env=wrapper.env, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE)
-
-
-def ship(wrapper: Wrapper, url: str, *options: str) -> str:
-    """Ship what is there; what it says."""
-    done = subprocess.run(argv(url, *options), env=wrapper.env, capture_output=True, timeout=60, stdin=DEVNULL)
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout == b""
-    return done.stderr.decode()
-
-
-def stop(process: Popen[bytes]) -> str:
-    """End it as a service manager does; what it said."""
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err.decode()
-    return err.decode()
-
-
-def kill(process: Popen[bytes]) -> None:
-    process.kill()
-    process.wait()
-    assert process.stderr is not None
-    process.stderr.close()
 
 
 # ------------------------------------------------------------------ what arrives, and where
