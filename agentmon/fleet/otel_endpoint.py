@@ -114,7 +114,13 @@ def _base(address: str, scheme: str) -> str:
 
 
 def _of_variables(environment: Mapping[str, str], wanted: list[Signal]) -> Endpoint:
-    general = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _DEFAULT
+    """Where only single signals have an endpoint, the others are left out: a person who named one for traces has no
+    server on this machine for the rest."""
+    general = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    named = [signal for signal in wanted if environment.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")]
+    if not general and named:
+        wanted = named
+    general = general or _DEFAULT
     urls: dict[Signal, str] = {}
     for signal in wanted:
         name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"

@@ -348,6 +348,11 @@ def test_addresses(address, url):
     assert dict(found.urls) == {signal: f"{url}/v1/{signal}" for signal in ("traces", "metrics", "logs")}
 
 
+def test_a_signal_without_an_endpoint_is_left_out_where_others_have_one():
+    only = "http://collector:4318/v1/traces"
+    assert dict(endpoint("otlp:", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": only}).urls) == {"traces": only}
+
+
 def test_a_password_is_in_no_name():
     found = endpoint("otlp://me:secret@collector:4318", {})
     assert found.name == "http://collector:4318"
