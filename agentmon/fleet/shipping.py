@@ -65,7 +65,7 @@ class Shipper:
             if not moved:
                 self._wait(_POLL_S)
         if self._sure:
-            self._save(doubt=False)
+            self._save(doubt=self._spool.passing)
 
     def _step(self) -> bool:
         """One batch; whether there was one. Raises Unreachable."""
@@ -74,7 +74,7 @@ class Shipper:
         batch, self._ahead = self._ahead or self._spool.next(), None
         now = time.monotonic()
         if batch is None:
-            if self._cursor.doubt and now - self._moved_at >= _CALM_S:
+            if self._cursor.doubt and now - self._moved_at >= _CALM_S and not self._spool.passing:
                 self._save(doubt=False)
             return False
         if batch.records:
@@ -89,7 +89,7 @@ class Shipper:
         self._spool.done(batch)
         self._moved_at = now
         if self._cursor.doubt and now >= self._save_after:
-            self._save(doubt=True, mark=self._outlet.mark())
+            self._save(doubt=True, mark=None if self._spool.passing else self._outlet.mark())
         return True
 
     def _clear_doubt(self) -> None:

@@ -51,7 +51,8 @@ class _Log:
     size: int = 0
     grown: float = 0.0
     fd: int | None = None
-    arrived: Mapping[str, Place] = field(default_factory=dict)  # what the far end has beyond `shipped`
+    runs: set[str] = field(default_factory=set)  # in doubt
+    arrived: dict[str, Place] = field(default_factory=dict)  # what the far end has beyond `shipped`
 
 
 @dataclass(slots=True)
@@ -116,13 +117,26 @@ class Spool:
             log.arrived = {}
             records: list[Record] = []
             self._read(log, limit, records)
+            log.runs = {record.run_id for record in records}
             found.update((record.run_id, record.team_id) for record in records)
         return found
 
     def arrived(self, places: Mapping[str, Place]) -> None:
         """Pass over what is at the far end already."""
         for log in self._logs.values():
-            log.arrived = places if log.size > log.shipped.offset else {}
+            log.arrived = {run: places[run] for run in log.runs if run in places}
+            log.runs = set()
+
+    @property
+    def passing(self) -> bool:
+        """Whether there is still something to be passed over: the mark it was found after must be kept so long."""
+        nowhere = (-1, -1)
+        return any(
+            log.shipped.offset < log.size
+            and any(place > log.shipped.places.get(run, nowhere) for run, place in log.arrived.items())
+            for log in self._logs.values()
+            if log.arrived
+        )
 
     def next(self) -> Batch | None:
         """Events that have come, from all logs in turn; None where there are none. Where one that was given is not
@@ -209,8 +223,10 @@ class Spool:
         for name, log in [*self._logs.items()]:
             if name not in there and log.fd is None:
                 self._gone(log)
-            elif all_of_them and name not in self._awake and self._measure(log, now) > log.shipped.offset:
-                self._awake[name] = log
+            elif all_of_them and name not in self._awake:
+                size = self._measure(log, now)
+                if size and size != log.shipped.offset:
+                    self._awake[name] = log
         if all_of_them:
             for name, log in [*self._awake.items()]:
                 if log.size <= log.shipped.offset and now - log.grown > _AWAKE_S:
