@@ -266,13 +266,13 @@ def _faults(
     server: NatsServer, shipper: Service, proxy: Proxy, database: Database | None, cut_s: float
 ) -> list[Fault]:  # fmt: skip
     faults = [
-        Fault("the server is killed", 0.15, 2, server.kill, lambda: server.start() and None),
-        Fault("the shipper is killed", 0.3, 2, shipper.kill, shipper.start),
-        Fault("the server is killed again", 0.45, 2, server.kill, lambda: server.start() and None),
-        Fault("the network is cut", 0.75, cut_s, proxy.cut, proxy.heal),
+        Fault("the server is killed", 0.1, 2, server.kill, lambda: server.start() and None),
+        Fault("the shipper is killed", 0.2, 2, shipper.kill, shipper.start),
+        Fault("the server is killed again", 0.4, 2, server.kill, lambda: server.start() and None),
+        Fault("the network is cut", 0.5, cut_s, proxy.cut, proxy.heal),
     ]
     if database is not None:
-        faults.insert(3, Fault("the ingester is killed", 0.6, 2, database.service.kill, database.service.start))
+        faults.insert(2, Fault("the ingester is killed", 0.3, 2, database.service.kill, database.service.start))
     return faults
 
 
@@ -305,6 +305,8 @@ def _play(
             written += agents[count % len(agents)].play()
             count += 1
         time.sleep(0.005)
+    for _, _, undo in todo:
+        undo()
     for agent in agents:
         agent.end()
     return written, windows
