@@ -88,7 +88,13 @@ class Spool:
         self.bad = 0  # lines that are no events
         self.lost = 0  # logs that went before they were shipped
         self.lost_bytes = 0
-        for name, shipped in cursor.logs.items():
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin where the cursor stands."""
+        self.close()
+        self._logs, self._awake, self._turn = {}, {}, []
+        for name, shipped in self._cursor.logs.items():
             self._logs[name] = _Log(name, runs.log_path(name), shipped, shipped, shipped.size)
         self._look(all_of_them=True)
         for log in self._awake.values():

@@ -31,7 +31,7 @@ from tests.nats_server import NatsServer, Proxy, running
 RUNS = Path(__file__).resolve().parent.parent / "data" / "runs"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _SETTLE_S = 60.0
-_AROUND_S = 10.0  # after a fault, what waited catches up
+_AROUND_S = 15.0  # after a fault, what waited catches up
 
 
 @dataclass
