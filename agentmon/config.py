@@ -5,8 +5,7 @@ A table per command, keys as the options are called: `[run]`, `team = "web"`, `b
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from agentmon.errors import AgentmonError
 
@@ -14,8 +13,7 @@ NAME = "agentmon.toml"
 NOT_FROM_PROJECTS = frozenset({"on-alert"})  # a folder that was cloned must not start programs
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A value of one option, and the file that it stands in."""
 
     value: Any

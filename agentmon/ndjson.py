@@ -17,6 +17,7 @@ from agentmon.events import (
 )  # fmt: skip
 
 TYPE = "agent_telemetry"
+PARTS, SEQ, BEFORE, MESSAGE, AFTER = 5, 1, 2, 3, 4  # of a log entry, behind its constant head
 _FIELDS = {cls: tuple(f.name for f in fields(cls)) for cls in (*PAYLOADS.values(), Tree)}
 _VALUES = {cls: attrgetter(*names) for cls, names in _FIELDS.items()}
 
@@ -88,22 +89,33 @@ class LogLines:
             orjson.dumps(agent_id), orjson.dumps(team_id), ActivityLog.event.encode(), ActivityLog.key.encode(),
         )  # fmt: skip
 
-    def encode(self, block: bytes, first_seq: int, stream: str, timestamp: float, iso: str) -> tuple[bytes, int]:
-        """Entries for the lines of `block`: the bytes, and how many.
+    def messages(self, block: bytes) -> list[bytes]:
+        """The lines of `block` as they stand in JSON.
 
-        Each line ends in LF, none is too long, and none holds a DEL (the framer takes it out).
+        Each ends in LF, none is too long, and none holds a DEL (the framer takes it out).
         """
         # DEL is the one control character that JSON does not escape: it can part the lines of one string
         text = block.decode("utf-8", "replace").replace("\n", "\x7f")
-        messages = orjson.dumps(text)[1:-2].split(b"\x7f")
-        count = len(messages)
-        before = b'%s%s","level":"info","message":"' % (self._who, iso.encode())
-        end = b'","source":"orchestrator","stream":"%s"}},"timestamp":%s}\n'
-        after = end % (stream.encode(), orjson.dumps(timestamp))
-        parts = [self._head, b"", before, b"", after] * count
-        parts[1::5] = orjson.dumps([*range(first_seq, first_seq + count)])[1:-1].split(b",")
-        parts[3::5] = messages
-        return b"".join(parts), count
+        return orjson.dumps(text)[1:-2].split(b"\x7f")
+
+    def parts(
+        self, messages: list[bytes], numbers: list[int], stream: str, timestamp: float, iso: str
+    ) -> list[bytes]:  # fmt: skip
+        """Entries of these messages and seqs, PARTS pieces of bytes each."""
+        parts = [self._head, b"", self.before(iso), b"", self.after(stream, timestamp)] * len(messages)
+        parts[SEQ::PARTS] = orjson.dumps(numbers)[1:-1].split(b",")
+        parts[MESSAGE::PARTS] = messages
+        return parts
+
+    def before(self, iso: str, level: str = "info") -> bytes:
+        """What stands before the message."""
+        return b'%s%s","level":"%s","message":"' % (self._who, iso.encode(), level.encode())
+
+    def after(self, stream: str, timestamp: float, source: str = "orchestrator") -> bytes:
+        """What stands behind the message."""
+        return b'","source":"%s","stream":"%s"}},"timestamp":%s}\n' % (
+            source.encode(), stream.encode(), orjson.dumps(timestamp),
+        )  # fmt: skip
 
     def entry(self, log: ActivityLog, seq: int, timestamp: float) -> bytes:
         """One entry, whatever its level: the same bytes as `encode` of its event."""

@@ -15,9 +15,9 @@ from agentmon import ndjson
 from agentmon.collect.intake import Prepared, Reader
 from agentmon.collect.launch import Description
 from agentmon.collect.plain import Plain
-from agentmon.collect.recorder import Recorder
+from agentmon.collect.recorder import Price, Recorder
 from agentmon.collect.sampler import ProcessReader, Sampler
-from agentmon.events import Alert, Finding, Gap, Lifecycle, ProcessMetrics, TokenUsage
+from agentmon.events import Alert, Finding, Gap, Lifecycle, ProcessMetrics
 from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from agentmon.collect.watch import Limits
     from agentmon.collect.watchdog import Watchdog
 
-Price = Callable[[Finding, float], Finding]
 _READ = 1 << 20
 _JOIN = 256 << 10
 _RETRY_MS = 50
@@ -46,14 +45,14 @@ class Collector:
         channel: Channel, say: Callable[[str], None], intakes: Sequence[Prepared] = (),
         limits: "Limits | None" = None,
     ) -> None:  # fmt: skip
-        self._about, self._price, self._channel, self._say = about, price, channel, say
+        self._about, self._channel, self._say = about, channel, say
         self._make_pipeline = pipeline
         self._pipeline: Pipeline | None = None
         self._to_open = tuple(intakes)
         self._intakes: list[Reader] = []
         self._intake_at = float("inf")
         self._sinks = list(sinks)
-        self._recorder = Recorder(about.run_id, about.agent_id, about.team_id)
+        self._recorder = Recorder(about.run_id, about.agent_id, about.team_id, price)
         listening = [sink for sink in self._sinks if isinstance(sink, Listening)]
         self._viewed = _viewed() if listening or about.summary else None
         self._dog = _watchdog(about, limits, self._alert, say) if limits is not None else None
@@ -172,11 +171,7 @@ class Collector:
                 sink.offer(piece)
 
     def _record(self, items: Iterable[Plain | Finding], at: float) -> None:
-        priced = (
-            self._price(item, at) if isinstance(item, Finding) and isinstance(item.payload, TokenUsage) else item
-            for item in items
-        )
-        self._offer(self._recorder.record(priced, at))
+        self._offer(self._recorder.record(items, at))
 
     def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
         return self._recorder.gap(first_seq, events, size, reason, sink, time.time())

@@ -1,11 +1,12 @@
 """Launch: the collector's process, forked before the child. What is imported before the fork is light."""
 
 import contextlib
+import gc
 import os
 import select
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentmon.relay.channel import Channel
 from agentmon.relay.reporter import Reporter
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from agentmon.events import Finding
 
 NICE = 5
+_NONE: Mapping[str, str] = MappingProxyType({})
+_COLLECT_EVERY = 20_000  # objects made and not gone; 700 is the default
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """How a run is read and watched. use_output: whether output is parsed for numbers; patterns, prices: people's own;
     limits: what the run may use."""
 
@@ -34,8 +36,7 @@ class Reading:
     limits: "Limits | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """What is known of a run before it starts. interval: seconds between two samples. logs, redacted: whether lines
     become log entries, and whether secrets in them are masked. summary: whether a line at the end sums the run up."""
 
@@ -47,7 +48,7 @@ class Description:
     host: str
     version: str
     interval: float
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = _NONE
     parent_run_id: str | None = None
     logs: bool = True
     redacted: bool = True
@@ -91,8 +92,8 @@ def _collect(
     from agentmon.collect.intake import remove_folder
 
     words = map(_valid, about.argv)
-    about = replace(
-        about, agent_id=_valid(about.agent_id), team_id=_valid(about.team_id), host=_valid(about.host),
+    about = about._replace(
+        agent_id=_valid(about.agent_id), team_id=_valid(about.team_id), host=_valid(about.host),
         argv=tuple(redact.mask_words(words) if about.redacted else words),
         cwd=None if about.cwd is None else _valid(about.cwd),
         labels={_valid(key): _valid(text) for key, text in about.labels.items()},
@@ -108,7 +109,10 @@ def _collect(
         from agentmon.collect.pipeline import Pipeline
 
         parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
-        return Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+        made = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
+        gc.freeze()  # what is there now stays; and a block of lines makes many objects, none of them in a circle
+        gc.set_threshold(_COLLECT_EVERY)
+        return made
 
     pricers: list[Pricer] = []
 

@@ -1,12 +1,13 @@
 """Pipeline: the lines of all streams -> findings, in order. What `run` and `parse` share.
 
-One multi-pattern scan over a whole block decides which lines anybody looks at; all others are passed on as
-plain blocks, which cost nanoseconds a line.
+One multi-pattern scan over a whole block decides which lines anybody looks at; all others stay as they are in
+their block, where they cost nanoseconds a line.
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
@@ -14,13 +15,13 @@ from agentmon import redact
 from agentmon.collect.framer import Block, Framer
 from agentmon.collect.parsers import Line, Parser, levels
 from agentmon.collect.parsers.agents import Agents
-from agentmon.collect.plain import Plain, iso
-from agentmon.events import ActivityLog, Finding, GitActivity, LogSource, Stream, TokenUsage
+from agentmon.collect.plain import Changed, Plain, iso
+from agentmon.events import ActivityLog, Finding, GitActivity, Level, LogSource, Stream, TokenUsage
 
 MESSAGE_LIMIT = 4096
 _WINDOW = 64 * 1024
-_LEVELS, _SECRETS, _AGENTS, _FIRST_PARSER = 1, 2, 4, 8  # bits: who asks for a needle
-_ALL = -1
+_LEVELS, _SECRETS, _AGENTS, _LONG, _FIRST_PARSER = 1, 2, 4, 8, 16  # bits: why a line is looked at
+_PARSERS, _ALL = -_FIRST_PARSER, -1
 _CHECKED = 48  # bytes before a needle that its check sees
 
 
@@ -77,14 +78,33 @@ class Pipeline:
         return self._streams[stream].framer.cut_bytes if stream in self._streams else 0
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
-        data = block.data
+        for data in _parts(block.data):
+            if (len(data) <= MESSAGE_LIMIT + 1 and not block.truncated) or data.find(b"\n") < len(data) - 1:
+                yield from self._lines(stream, state, data, block.time)
+                continue
+            asked = _ALL
+            if not block.truncated:
+                asked = self._wanting(state) | _LONG
+                for _, asker in self._hits(data):
+                    asked |= asker
+            text = data[:-1].decode("utf-8", "replace")
+            if told := self._line(stream, state, Line(stream, text, block.time, block.truncated), asked):
+                yield from told[2]
+
+    def _lines(
+        self, stream: Stream, state: "_StreamState", data: bytes, time: float
+    ) -> Iterator[Plain | Finding]:  # fmt: skip
+        """Lines of which none is too long for a log entry."""
+        silent = not self._logs or state.framer.full_screen
         never = (len(data) + 1, 0)
-        hits = iter(()) if block.truncated else self._hits(data)
+        hits = self._hits(data)
         end, asker = next(hits, never)
-        plain = done = 0  # what lies between was looked at and is plain
+        agent = self._agents.current(stream)
+        changed: list[Changed] = []
+        start = counted = number = done = 0
         while done < len(data):
             begin = done
-            asked = _ALL if block.truncated else self._wanting(state)
+            asked = self._wanting(state)
             if not asked:
                 if end > len(data):
                     break
@@ -94,32 +114,43 @@ class Pipeline:
                 asked |= asker
                 end, asker = next(hits, never)
             text = data[begin : done - 1].decode("utf-8", "replace")
-            agent = self._agents.current(stream)
-            found = self._line(stream, state, Line(stream, text, block.time, block.truncated), asked)
-            if found is None:
+            told = self._line(stream, state, Line(stream, text, time), asked)
+            if told is None:
                 continue
-            if begin > plain:
-                yield from self._plain(stream, state, data[plain:begin], block.time, agent)
-            yield from found
-            plain = done
-        if plain < len(data):
-            rest = data[plain:] if plain else data
-            yield from self._plain(stream, state, rest, block.time, self._agents.current(stream))
+            if silent:
+                yield from told[2]
+                continue
+            number += data.count(b"\n", counted, begin)
+            changed.append(Changed(number, *told))
+            number += 1
+            counted = done
+            if (acting := self._agents.current(stream)) != agent:
+                yield Plain(stream, data[start:done], time, agent, changed)
+                agent, changed, start, number = acting, [], done, 0
+        if start < len(data) and not silent:
+            yield Plain(stream, data[start:] if start else data, time, agent, changed)
 
     def _hits(self, data: bytes) -> Iterator[tuple[int, int]]:
         """Where a needle's last byte is (it may be the LF), and the bits of those who asked.
 
         In windows, as a hit takes 100 bytes of memory.
         """
-        for at in range(0, len(data), _WINDOW):
-            begin = max(0, at - self._longest)
-            part = data if len(data) <= _WINDOW else data[begin : at + _WINDOW]
-            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True):
-                check = self._checks[needle]
-                if begin + end > at and (
-                    check is None or check.search(data, max(0, begin + start - _CHECKED), begin + end)
-                ):
-                    yield begin + end - 1, self._askers[needle]
+        if len(data) <= _WINDOW:
+            return iter(self._window(data, data, 0, 0))
+        begins = ((max(0, at - self._longest), at) for at in range(0, len(data), _WINDOW))
+        windows = (self._window(data, data[begin : at + _WINDOW], begin, at) for begin, at in begins)
+        return chain.from_iterable(windows)
+
+    def _window(self, data: bytes, part: bytes, begin: int, at: int) -> list[tuple[int, int]]:
+        """The hits in `part` of `data`, which begins at `begin`, as far as they end behind `at`."""
+        askers, checks = self._askers, self._checks
+        return [
+            (begin + end - 1, askers[needle])
+            for needle, start, end in self._needles.find_matches_as_indexes(part, overlapping=True)
+            if begin + end > at
+            and ((check := checks[needle]) is None
+                 or check.search(data, max(0, begin + start - _CHECKED), begin + end))
+        ]  # fmt: skip
 
     def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
@@ -137,55 +168,35 @@ class Pipeline:
             bits |= _LEVELS
         return bits | _SECRETS if state.masker.inside_key else bits
 
-    def _plain(
-        self, stream: Stream, state: "_StreamState", data: bytes, time: float, agent: str | None
-    ) -> Iterator[Plain | Finding]:
-        if not self._logs or state.framer.full_screen:
-            return
-        done = 0
-        at = 0
-        while at + MESSAGE_LIMIT < len(data):  # a line over the limit leaves a window without an LF
-            newline = data.rfind(b"\n", at, at + MESSAGE_LIMIT + 1)
-            if newline >= 0:
-                at = newline + 1
-                continue
-            if at > done:
-                yield Plain(stream, data[done:at], time, agent)
-            done = data.find(b"\n", at) + 1
-            text = data[at : done - 1].decode("utf-8", "replace")
-            yield from self._entry(stream, state, levels.Entry(text, "info", time), "orchestrator", agent)
-            at = done
-        if done < len(data):
-            yield Plain(stream, data[done:] if done else data, time, agent)
-
-    def _line(self, stream: Stream, state: "_StreamState", line: Line, asked: int) -> list[Finding] | None:
-        """What a line gives to those who asked for it; None where it is plain after all."""
+    def _line(
+        self, stream: Stream, state: "_StreamState", line: Line, asked: int
+    ) -> tuple[Level | None, LogSource, Sequence[Finding]] | None:
+        """What a line gives to those who asked for it, as in Changed; None where it is plain after all."""
         before = agent = self._agents.current(stream)
         if asked & _AGENTS:
             agent = self._agents.feed(line)
         findings: list[Finding] = []
-        for bit, parser in self._parsers:
-            if asked & bit:
-                findings += self._guarded(bit, parser.feed, line)
+        if asked & _PARSERS:
+            for bit, parser in self._parsers:
+                if asked & bit:
+                    findings += self._guarded(bit, parser.feed, line)
         if agent is not None:
             findings = [f if f.agent is not None else replace(f, agent=agent) for f in findings]
+        source = _source(findings)
         if not self._logs or state.framer.full_screen:
-            return findings or None
+            return (None, source, findings) if findings else None
         if asked & _SECRETS:
             state.secrets = True
-        watched = state.secrets or state.masker.inside_key
-        plain = not findings and not watched and not line.truncated and agent == before == self._agents.current(stream)
-        if plain and not asked & _LEVELS:
-            return None
+        if not (state.secrets or state.masker.inside_key or line.truncated or asked & _LONG or agent != before):
+            level = state.levels.of(line) if asked & _LEVELS else "info"
+            if level is not None:
+                return (level, source, findings) if findings or level != "info" else None
         as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
         entries = [*state.levels.feed(line)] if asked & _LEVELS else [as_it_is]
-        if plain and entries == [as_it_is]:
-            return None
-        source = _source(findings)
         found = [logged for entry in entries for logged in self._entry(stream, state, entry, source, agent)]
         if not state.levels.attentive:
             state.secrets = False
-        return found + findings
+        return None, source, found + findings
 
     def _guarded(self, bit: int, ask: Callable[..., Iterable[Finding]], *line: Line) -> list[Finding]:
         """What a parser finds. One that fails is a fault of ours, not of the line: it goes, the others go on."""
@@ -200,14 +211,29 @@ class Pipeline:
     def _entry(
         self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None
     ) -> Sequence[Finding]:
-        if not self._logs:
-            return ()
         text = entry.text
         if self._redacted and (state.secrets or state.masker.inside_key):
             text = state.masker.mask(text)
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
         return (Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent),)
+
+
+def _parts(data: bytes) -> Iterator[bytes]:
+    """The lines, together as far as they can be; one that is too long for a log entry stands alone."""
+    done = at = 0
+    while at + MESSAGE_LIMIT < len(data):  # a line over the limit leaves a window without an LF
+        newline = data.rfind(b"\n", at, at + MESSAGE_LIMIT + 1)
+        if newline >= 0:
+            at = newline + 1
+            continue
+        if at > done:
+            yield data[done:at]
+        done = data.find(b"\n", at) + 1
+        yield data[at:done]
+        at = done
+    if done < len(data):
+        yield data[done:] if done else data
 
 
 class _StreamState:

@@ -1,20 +1,35 @@
-"""Plain: lines that nobody had to look at, on their way from the pipeline to the recorder."""
+"""Plain: lines on their way from the pipeline to the recorder, most of which nobody had to look at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
-from agentmon.events import Stream
+from agentmon.events import Finding, Level, LogSource, Stream
+
+
+class Changed(NamedTuple):
+    """A line that is not as the others: its number in the block (from 0), its level and source, and what follows it.
+
+    level is None where the line itself makes no entry: then all that stands in its place is in `found`.
+    """
+
+    number: int
+    level: Level | None
+    source: LogSource
+    found: Sequence[Finding]
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Lines that nobody had to look at: log entries of level info. Each ends in LF. agent: as in a finding."""
+    """Lines, each with its LF: log entries of level info, save those that are changed. agent: as in a finding."""
 
     stream: Stream
     data: bytes
     time: float
     agent: str | None = None
+    changed: Sequence[Changed] = ()
 
 
 @lru_cache(maxsize=8)

@@ -1,21 +1,28 @@
 """Recorder: gives findings their place in the stream, and their bytes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from agentmon import ndjson
 from agentmon.collect.plain import Plain, iso
-from agentmon.events import ActivityLog, Event, Finding, Gap, Payload
+from agentmon.events import ActivityLog, Event, Finding, Gap, Payload, TokenUsage
 from agentmon.piece import Piece
 
 _AGENTS_KEPT = 64
 
+Price = Callable[[Finding, float], Finding]
+
 
 class Recorder:
-    """The one owner of `seq`. What a parser found without naming an agent belongs to the run's own."""
+    """The one owner of `seq`. What a parser found without naming an agent belongs to the run's own.
 
-    def __init__(self, run_id: str, agent_id: str, team_id: str, first_seq: int = 1) -> None:
+    price: gives a finding its cost, asked of every usage.
+    """
+
+    def __init__(self, run_id: str, agent_id: str, team_id: str, price: Price | None = None) -> None:
         self.run_id, self.agent_id, self.team_id = run_id, agent_id, team_id
-        self._next = first_seq
+        self._price = price
+        self._next = self._first = 1
+        self._held: list[bytes] = []  # log entries from _first on, that are to be one piece
         self._lines_of: dict[str, ndjson.LogLines] = {}
 
     @property
@@ -25,28 +32,61 @@ class Recorder:
 
     def record(self, items: Iterable[Plain | Finding], time: float) -> Iterator[Piece]:
         """Pieces of what a pipeline gave for bytes read at `time` (Unix seconds). Neighbouring log entries are one."""
-        held: list[bytes] = []
-        first = self._next
+        self._first = self._next
         for item in items:
             if isinstance(item, Plain):
-                data, count = self._lines(item.agent or self.agent_id).encode(
-                    item.data, self._next, item.stream, item.time, iso(item.time)
-                )
-                held.append(data)
-                self._next += count
-                continue
+                yield from self._plain(item, time)
+            else:
+                yield from self._found((item,), time)
+        yield from self._flush()
+
+    def _plain(self, plain: Plain, time: float) -> Iterator[Piece]:
+        lines = self._lines(plain.agent or self.agent_id)
+        messages = lines.messages(plain.data)
+        at, line = self._next, 0
+        numbers: list[int] = []
+        for number, level, _, found in plain.changed:  # what stands in the place of a line takes as many as it needs
+            numbers += range(at, at + number - line + 1)
+            at += number - line + len(found) + (level is not None)
+            line = number + 1
+        numbers += range(at, at + len(messages) - line)
+        at += len(messages) - line
+        stamp = iso(plain.time)
+        parts = lines.parts(messages, numbers, plain.stream, plain.time, stamp)
+        done = 0
+        for number, level, source, found in plain.changed:
+            begin = ndjson.PARTS * number
+            if level is not None:
+                if level != "info":
+                    parts[begin + ndjson.BEFORE] = lines.before(stamp, level)
+                if not found:
+                    continue
+                parts[begin + ndjson.AFTER] = lines.after(plain.stream, plain.time, source)
+            self._held += parts[done : begin if level is None else begin + ndjson.PARTS]
+            done = begin + ndjson.PARTS
+            self._next = numbers[number] + (level is not None)
+            yield from self._found(found, time)
+        self._held += parts[done:]
+        self._next = at
+
+    def _found(self, found: Iterable[Finding], time: float) -> Iterator[Piece]:
+        for item in found:
             at = time if item.time is None else item.time
             if isinstance(item.payload, ActivityLog):
-                held.append(self._lines(item.agent or self.agent_id).entry(item.payload, self._next, at))
+                self._held.append(self._lines(item.agent or self.agent_id).entry(item.payload, self._next, at))
                 self._next += 1
                 continue
-            if held:
-                yield Piece(b"".join(held), first, self._next - first, True)
-                held = []
+            yield from self._flush()
+            if self._price is not None and isinstance(item.payload, TokenUsage):
+                item = self._price(item, time)
             yield self.event(item.payload, at, item.agent)
-            first = self._next
-        if held:
-            yield Piece(b"".join(held), first, self._next - first, True)
+            self._first = self._next
+
+    def _flush(self) -> Iterator[Piece]:
+        if self._held:
+            data = b"".join(self._held)
+            self._held = []
+            yield Piece(data, self._first, self._next - self._first, True)
 
     def _lines(self, agent: str) -> ndjson.LogLines:
         lines = self._lines_of.get(agent)

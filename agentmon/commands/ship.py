@@ -49,8 +49,9 @@ def command(
     again. One shipper serves a machine and a destination. A stream that is there is used as it is; else one is made.
 
     \b
-    agentmon ship --to nats://nats.example.org
-    agentmon ship --follow --to tls://nats.example.org --creds agentmon.creds
+    Examples:
+      agentmon ship --to nats://nats.example.org
+      agentmon ship --follow --to tls://nats.example.org --creds agentmon.creds
     """
     where = access(to, creds, tls_ca, tls_cert, tls_key)
     from agentmon.fleet.jetstream import Limits

@@ -13,8 +13,7 @@ import os
 import struct
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 PIPE_SIZE = 1 << 20
 MEMORY = 1 << 20
@@ -39,8 +38,7 @@ def index(stream: str) -> int:
     return _INDEX[stream]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message: stream is an index into STREAMS, time is Unix seconds."""
 
     kind: int

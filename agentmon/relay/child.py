@@ -5,11 +5,10 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, NamedTuple, NoReturn
 
-from agentmon.descriptors import Writer, same_file
+from agentmon.descriptors import Writer, libc, same_file
 from agentmon.errors import NOT_EXECUTABLE_EXIT, NOT_FOUND_EXIT
 from agentmon.relay.signals import Inherited
 from agentmon.relay.terminal import open_pty
@@ -18,20 +17,16 @@ PtyMode = Literal["auto", "always", "never"]
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(slots=True)
 class Tap:
     """One stream of the child: what we read, and where it goes on to. pending: read, but not yet written."""
 
-    stream: str
-    read_fd: int
-    writer: Writer
-    is_pty: bool
-    pending: memoryview = field(default_factory=lambda: memoryview(b""))
-    open: bool = True
-    left: int = 1  # once the child has ended: how many bytes of its own are still to come
+    def __init__(self, stream: str, read_fd: int, writer: Writer, is_pty: bool) -> None:
+        self.stream, self.read_fd, self.writer, self.is_pty = stream, read_fd, writer, is_pty
+        self.pending = memoryview(b"")
+        self.open = True
+        self.left = 1  # once the child has ended: how many bytes of its own are still to come
 
 
-@dataclass(slots=True)
 class Wiring:
     """What the child gets for 0, 1 and 2, and what we read of it.
 
@@ -39,13 +34,11 @@ class Wiring:
     session of its own, led by the monitor. input_fd: where bytes for its terminal come from.
     """
 
-    fds: dict[int, int]
-    taps: list[Tap]
-    closed: frozenset[int]
-    session: bool = False
-    master: int | None = None
-    slave: int | None = None
-    input_fd: int | None = None
+    def __init__(self, fds: dict[int, int], taps: list[Tap], closed: frozenset[int], session: bool = False) -> None:
+        self.fds, self.taps, self.closed, self.session = fds, taps, closed, session
+        self.master: int | None = None
+        self.slave: int | None = None
+        self.input_fd: int | None = None
 
 
 def wire(pty: PtyMode, stdout_fd: int, closed: frozenset[int]) -> Wiring:
@@ -94,8 +87,7 @@ def _tap(wiring: Wiring, stream: str, numbers: tuple[int, ...], target: int, pty
     wiring.taps.append(Tap(stream, read_fd, Writer(target), pty))
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """What to execute, byte for byte."""
 
     argv: tuple[bytes, ...]
@@ -142,12 +134,10 @@ class DeathSignal:
 
     def __init__(self) -> None:
         self._parent = os.getpid()
-        self._prctl = None
+        self._prctl: Callable[..., int] | None = None
         if sys.platform.startswith("linux"):
             with contextlib.suppress(ImportError, OSError, AttributeError):
-                import ctypes
-
-                self._prctl = ctypes.CDLL(None).prctl
+                self._prctl = libc("prctl")
 
     def arm(self, parent: int | None = None) -> None:
         """In the child of `parent` (the process that made this, if not given)."""

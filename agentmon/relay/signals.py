@@ -7,7 +7,7 @@ import select
 import signal
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agentmon.descriptors import close_others
 
@@ -17,8 +17,7 @@ _NOTE = struct.Struct("iii")
 SI_KERNEL = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class Inherited:
+class Inherited(NamedTuple):
     """The caller's signal mask and ignored signals, as the child must find them.
 
     Python's own start ignores SIGPIPE and SIGXFSZ; what they were before cannot be known: the child gets the default.
@@ -46,8 +45,7 @@ def hold() -> Inherited:
     return Inherited(mask, frozenset(int(s) for s in ignored))
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """A signal that came to us. sender: a pid, 0 for the kernel; code: siginfo's si_code."""
 
     number: int

@@ -5,15 +5,14 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TIMEOUT_EXIT = 124  # as timeout(1) has it
 BUDGET_EXIT = 123
 STOP_NOTE, KILL_NOTE, END_NOTE = "\x01stop", "\x01kill", "\x01end "  # what the collector asks for, among its notes
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """timeout: seconds that the child may run, None for ever. grace: seconds between SIGTERM and SIGKILL."""
 
     timeout: float | None = None

@@ -258,7 +258,11 @@ def test_in_pipelines(wrapper: Wrapper) -> None:
 def test_a_reader_that_stalls_holds_the_child_back(wrapper: Wrapper) -> None:
     process = wrapper.start(python("import os\nwhile True: os.write(1, b'z' * 4096)"), stdin=DEVNULL, stdout=PIPE)
     assert process.stdout
-    (child,) = until(lambda: [pid for pid in below(process.pid) if alive(pid) and "agentmon" not in command_line(pid)])
+    (child,) = until(  # a process that is just ending has no command line
+        lambda: [
+            pid for pid in below(process.pid) if "os.write" in (line := command_line(pid)) and "agentmon" not in line
+        ]
+    )
 
     def written() -> int:
         return int(_bytes(f"/proc/{child}/io").split()[3])

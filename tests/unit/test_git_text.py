@@ -4,6 +4,7 @@
 
 import pytest
 
+from agentmon.collect.parsers import git_messages, git_shapes
 from tests.unit.git_told import STAT, Told, short, told
 
 GIT = [
@@ -181,3 +182,11 @@ def test_listings_are_no_acts(text: str):
 def test_after_a_diff_lines_count_again():
     text = "@@ -1 +1 @@\n-a\n+Switched to branch 'no'\nSwitched to branch 'yes'\n"
     assert short(told(("stdout", text))) == ["checkout yes"]
+
+
+def test_what_is_a_shape_is_likely() -> None:
+    texts = [template.replace("%s", "1a2b3c4") for group in git_messages.TEMPLATES.values() for template in group]
+    texts += ["[main 1a2b3c4] x", "Merge made by the 'ort' strategy.", "Fast-forward", "Wonderful.", "To x"]
+    for text in texts:
+        if git_shapes.read(text):
+            assert git_shapes.likely(text), text

@@ -84,7 +84,10 @@ LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\x
 @given(st.lists(LINE, min_size=1, max_size=8), st.integers(1, 1 << 40), TEXT, TEXT, TEXT)
 def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: str, agent: str, team: str) -> None:
     block = "".join(line + "\n" for line in lines).encode()
-    data, count = ndjson.LogLines(run, agent, team).encode(block, seq, "stdout", 1.5, "2025-01-02T03:04:05.000000Z")
+    entries = ndjson.LogLines(run, agent, team)
+    messages = entries.messages(block)
+    numbers = [*range(seq, seq + len(messages))]
+    data = b"".join(entries.parts(messages, numbers, "stdout", 1.5, "2025-01-02T03:04:05.000000Z"))
     expected = [
         Event(
             run,
@@ -96,7 +99,7 @@ def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: 
         )
         for i, line in enumerate(lines)
     ]
-    assert count == len(lines)
+    assert len(messages) == len(lines)
     assert [json.loads(line) for line in data.split(b"\n")[:-1]] == [
         json.loads(ndjson.encode(event)) for event in expected
     ]
@@ -104,9 +107,11 @@ def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: 
 
 @given(st.lists(st.binary(max_size=20).map(lambda b: b.translate(None, b"\n\x7f")), min_size=1, max_size=6))
 def test_log_lines_of_any_bytes(lines: list[bytes]) -> None:
-    data, count = ndjson.LogLines("r", "a", "t").encode(b"\n".join(lines) + b"\n", 1, "tty", 1.5, "now")
+    entries = ndjson.LogLines("r", "a", "t")
+    messages = entries.messages(b"\n".join(lines) + b"\n")
+    data = b"".join(entries.parts(messages, [*range(1, len(messages) + 1)], "tty", 1.5, "now"))
     found = [ndjson.decode(line).payload for line in data.split(b"\n")[:-1]]
-    assert count == len(lines)
+    assert len(messages) == len(lines)
     assert [entry.message for entry in found if isinstance(entry, ActivityLog)] == [
         line.decode("utf-8", "replace") for line in lines
     ]

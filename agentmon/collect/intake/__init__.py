@@ -13,8 +13,8 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from agentmon.errors import AgentmonError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EXACT = ("sdk", "otlp", "trace2")
 SOURCES = ("output", *EXACT)
 _STALE_S = 7 * 24 * 3600
+_NONE: Mapping[bytes, bytes] = MappingProxyType({})
 
 
 class Reader(Protocol):
@@ -39,15 +40,14 @@ class Reader(Protocol):
         """The child has ended: the rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(NamedTuple):
     """One source, ready. environment: what it adds for the child. descriptors: what the collector must keep open.
     arguments: words to insert behind the command's name (only for what was asked for by name). file: where children
     write; until there is something in it, nobody need read."""
 
     name: str
     open: Callable[[], Reader]
-    environment: Mapping[bytes, bytes] = field(default_factory=dict)
+    environment: Mapping[bytes, bytes] = _NONE
     descriptors: frozenset[int] = frozenset()
     notices: tuple[str, ...] = ()
     arguments: tuple[bytes, ...] = ()
@@ -64,8 +64,7 @@ class Prepared:
             return False
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
+class Meter(NamedTuple):
     """Which sources a run uses. asked: those named by the user; the others are on by default where they fit."""
 
     names: frozenset[str]

@@ -292,10 +292,18 @@ def needles() -> Iterator[str]:
     """Of every message that begins something: the beginning of its longest literal piece."""
     for name, templates in TEMPLATES.items():
         if name not in _NOT_NEEDLES:
-            for template in templates:
-                piece = max(template.split("%s"), key=len).strip(" '\"")
+            for piece in (_longest(template).strip(" '\"") for template in templates):
                 if len(piece) > 5 or not piece.isascii():
                     yield piece.encode()[:_NEEDLE].decode("utf-8", "ignore")
+
+
+def pieces() -> Iterator[str]:
+    """Of every message its longest literal piece."""
+    return (_longest(template) for templates in TEMPLATES.values() for template in templates)
+
+
+def _longest(template: str) -> str:
+    return max(template.split("%s"), key=len)
 
 
 _Split = tuple[str, list[str]]  # the name of a message, and the literal pieces of one of its templates

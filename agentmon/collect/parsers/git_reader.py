@@ -456,6 +456,8 @@ def _shape(text: str) -> tuple[Framed | None, Shape | None]:
 
 def _read_shape(text: str) -> tuple[Framed | None, Shape | None]:
     """What a line says, and what stands around it."""
+    if not git_shapes.likely(text):
+        return None, None
     for framed in git_frames.peel(text):
         first = framed.text
         if "\n" in first:

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from ahocorasick_rs import AhoCorasick, Implementation
+
 from agentmon.collect.parsers import git_messages, git_prints
 from agentmon.collect.parsers.git_prints import Shape
 
@@ -179,6 +181,17 @@ def _short(name: str) -> str:
     for prefix in ("refs/heads/", "refs/tags/", "refs/remotes/"):
         name = name.removeprefix(prefix)
     return name
+
+
+def likely(text: str) -> bool:
+    """Whether a line, or what is in it, may be a shape: most are none, and a scan costs a tenth of peeling them."""
+    return bool(_likely().find_matches_as_indexes(text))
+
+
+@cache
+def _likely() -> AhoCorasick:
+    inner = {" -> ", "\t", "To ", "Wonderful.", *git_messages.pieces()}  # of lines that go on with what is open, too
+    return AhoCorasick([*(inner | needles())], implementation=Implementation.ContiguousNFA)
 
 
 def checks() -> dict[str, re.Pattern[bytes]]:

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
+
+from ahocorasick_rs import AhoCorasick, Implementation
 
 from agentmon.collect.parsers import Line, labels, stats_table, usage_objects
 from agentmon.collect.parsers.accounts import Accounts
@@ -47,12 +49,6 @@ _MODEL_BEFORE = re.compile(
 _Span = tuple[Mapping[str, Any], int, int]  # a literal, and where it stands
 
 
-def _asked() -> Iterator[tuple[str, int]]:
-    """Each needle, and the patterns that ask for it, as bits by their place in TOKENS."""
-    for needle in dict.fromkeys(needle for pattern in TOKENS for needle in pattern.needles):
-        yield needle, sum(1 << i for i, pattern in enumerate(TOKENS) if needle in pattern.needles)
-
-
 @lru_cache(maxsize=256)
 def _candidates(asked: int, section: str | None) -> Sequence[Pattern]:
     """The patterns that count in this section and have a needle in the line, or have none."""
@@ -63,7 +59,13 @@ def _candidates(asked: int, section: str | None) -> Sequence[Pattern]:
     ]
 
 
-_ASKED = tuple(_asked())
+_NEEDLES = tuple(dict.fromkeys(needle for pattern in TOKENS for needle in pattern.needles))
+_ASKED = [sum(1 << i for i, pattern in enumerate(TOKENS) if needle in pattern.needles) for needle in _NEEDLES]
+
+
+@cache
+def _scan() -> AhoCorasick:
+    return AhoCorasick(_NEEDLES, implementation=Implementation.ContiguousNFA)
 
 
 class Tokens:
@@ -135,9 +137,8 @@ class Tokens:
             if state.section_lines > SECTION_LINES:
                 state.section = section = None
         asked = 0
-        for needle, bits in _ASKED:
-            if needle in text:
-                asked |= bits
+        for needle, _, _ in _scan().find_matches_as_indexes(text, overlapping=True):
+            asked |= _ASKED[needle]
         for pattern in _candidates(asked, section):
             match = pattern.compiled.search(text)
             if match is None:
