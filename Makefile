@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATE := $(CURDIR)/.demo
 
-.PHONY: help demo test lint bench schema clean
+.PHONY: help demo test lint bench schema captures clean
 
 help: ## This list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -42,6 +42,9 @@ bench: $(BIN)/agentmon ## Measure against other programs found on this machine
 
 schema: $(BIN)/agentmon ## Write agentmon/schema.json anew from the event types
 	$(BIN)/python -c 'import orjson; from agentmon.schema import json_schema; print(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2).decode())' > agentmon/schema.json
+
+captures: $(BIN)/agentmon ## Make the README's captures of every view anew, from the run logs in tests/data/runs
+	$(BIN)/python -m tests.captures
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) $(STATE) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,14 +1,33 @@
 """The `agentmon` command. Subcommands are imported when they are called: `run` starts fast."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from agentmon import __version__
 from agentmon.commands.options import CONFIGURED, default_map, load
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
-COMMANDS = (
-    "run", "attach", "top", "tail", "report", "history", "export", "ship", "parse", "config", "schema", "doctor",
-)  # fmt: skip
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+# Each with the first sentence of its help: a list of them imports none of them.
+COMMANDS = {
+    "run": "Run COMMAND exactly as if it had been started bare, and write what it does.",
+    "attach": "Metrics of a process that already runs, and of its tree, until it ends or Ctrl-C.",
+    "top": "Live cards of the agents at work: all runs that go on, or those named.",
+    "tail": "The stream of a run, for people.",
+    "report": "One run summed up.",
+    "history": "The runs of this machine so far, newest first.",
+    "export": "Run logs as tables, one file for each table.",
+    "ship": "Publish the run logs of this machine, live and past, to a fleet's server.",
+    "serve": "The dashboard of all agents at work, with REST and WebSocket.",
+    "parse": "The parsers of `run` over a saved log; events to stdout.",
+    "config": "What is configured, and where.",
+    "schema": "The JSON Schema of the events.",
+    "doctor": "What works here and what does not, one line each, with what to do about it.",
+    "completion": "TAB completes commands, options, their values, and run ids: the script for your shell.",
+}
 
 
 class LazyGroup(click.Group):
@@ -20,15 +39,35 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name in CONFIGURED:
+        if cmd_name in CONFIGURED and not ctx.resilient_parsing:
             ctx.default_map = dict(default_map())
         return load(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem[str]]":
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=what) for name, what in COMMANDS.items() if name.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AGENTMON"})
 @click.version_option(__version__, prog_name="agentmon")
 def agentmon() -> None:
-    """Telemetry for LLM-agent orchestrators: run any command unchanged, and see what it does."""
+    """Telemetry for LLM-agent orchestrators: run any command unchanged, and see what it does.
+
+    \b
+    Examples:
+      agentmon run -- claude -p "fix the tests"
+      agentmon top
+      agentmon report --html run.html
+      agentmon history --by team --since 7d
+
+    `agentmon COMMAND --help` has more, and says what the options mean.
+    """
 
 
 def main(argv: list[str] | None = None, inherited: object = None) -> int:

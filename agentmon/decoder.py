@@ -21,6 +21,7 @@ LOG_LINE = re.compile(
 )
 END = re.compile(rb',"timestamp":(\d+(?:\.\d+)?)\}\s*\Z')
 
+_PLACE = re.compile(r": line 1 column \d+ \(char \d+\)\Z")  # beside the number of the line it only confuses
 _NAMED = 10  # faults that are named one by one; a file of garbage is not to fill the terminal
 _PLAIN = b'{"v":%d,' % VERSION
 
@@ -66,7 +67,7 @@ class Decoder:
         """Name a fault with the number of its line, by default of the one that was just read."""
         self._faults += 1
         if self._faults <= _NAMED:
-            self._say(f"{self.name}:{number or self.number}: {what}")
+            self._say(f"{self.name}:{number or self.number}: {_PLACE.sub('', what)}")
 
     def close(self, rest: bytes = b"") -> Iterable[Event]:
         """What is left at the end: a line without its newline is a whole event, or cut. Says what was not named."""

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from agentmon import runs
@@ -105,8 +106,11 @@ def read(index: Index, name: str, say: Say) -> Entry | None:
         if not isinstance(error, FileNotFoundError):
             say(f"{path}: {error.strerror}")
         return None
+    stat = os.fstat(fd)
+    if not S_ISREG(stat.st_mode):
+        os.close(fd)
+        return None
     with open(fd, "rb", buffering=0) as source:
-        stat = os.fstat(fd)
         if not stat.st_size and 0 <= time.time() - stat.st_mtime < _YOUNG_S:
             return None  # it is not locked yet, and must not seem to be by our asking
         written = runs.is_written(path)  # before it is read: the closing event comes before the lock goes

@@ -47,8 +47,10 @@ class Follower:
     Polling raises AgentmonError for what cannot be read at all.
     """
 
-    def __init__(self, path: str, offset: int = 0) -> None:
+    def __init__(self, path: str, offset: int = 0, limit: int = 16 * BLOCK) -> None:
+        """offset: where reading begins. limit: about so many bytes at a time."""
         self.path = path
+        self._limit = limit
         self._lines = Lines()
         self._fd: int | None = None
         self._offset = 0
@@ -69,8 +71,8 @@ class Follower:
         """What is left of a line that has not ended."""
         return self._lines.rest
 
-    def poll(self, limit: int = 16 * BLOCK) -> list[bytes]:
-        """The lines that have come, at most about `limit` bytes of them."""
+    def poll(self) -> list[bytes]:
+        """The lines that have come, at most about as much as was asked for."""
         self._reopen_if_moved()
         lines = self._of_retired()
         if self._fd is None:
@@ -79,7 +81,7 @@ class Follower:
         if size < self._offset:  # truncated: what is there now is new
             self._offset, self._lines = 0, Lines()
         taken = 0
-        while taken < limit and (data := _read(self._fd, self._offset)):
+        while taken < self._limit and (data := _read(self._fd, self._offset, min(BLOCK, self._limit))):
             self._offset += len(data)
             taken += len(data)
             lines += self._lines.feed(data)
@@ -194,9 +196,9 @@ def _blocks_before(fd: int, end: int) -> Iterator[bytes]:
         at += len(data)
 
 
-def _read(fd: int, offset: int) -> bytes:
+def _read(fd: int, offset: int, size: int) -> bytes:
     try:
-        return os.pread(fd, BLOCK, offset)
+        return os.pread(fd, size, offset)
     except OSError:  # a folder, or a disk that fails: there is nothing to read
         return b""
 

@@ -85,7 +85,7 @@ class Index:
 
 def index_path() -> str:
     """Where the index lies. Raises AgentmonError where there is no home."""
-    return os.path.join(runs.state_dir(), "history.sqlite3")
+    return runs.history_path()
 
 
 def open_index(say: Say) -> Index:
@@ -168,6 +168,7 @@ def _is_about_writing(error: sqlite3.OperationalError) -> bool:
 def _create(path: str) -> None:
     """Made whole under another name first: whoever finds the file finds tables in it, and an empty one is damage."""
     runs.make_private(os.path.dirname(path))
+    runs.unmark_indexed()
     made = f"{path}.{os.getpid()}-{os.urandom(4).hex()}"
     os.close(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
@@ -216,6 +217,7 @@ def _look(db: sqlite3.Connection, path: str) -> bool:
 
 def _bring_forward(db: sqlite3.Connection) -> None:
     """An older form: new tables with all that fits, and every log is to be read again."""
+    runs.unmark_indexed()
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("BEGIN IMMEDIATE")
     if int(db.execute("PRAGMA user_version").fetchone()[0]) < SCHEMA:  # else another one has just done it

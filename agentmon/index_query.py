@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from agentmon.errors import AgentmonError
 from agentmon.index import Index
 
 By = Literal["day", "team", "model", "agent"]
 
-_SUMS = (
-    "count(DISTINCT r.id) AS runs, "
-    "count(DISTINCT CASE WHEN r.state IN ('error', 'lost') THEN r.id END) AS failed, "
-    "count(DISTINCT CASE WHEN r.state = 'running' THEN r.id END) AS running, "
-)
 _FIGURES = (
     "calls", "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens",
     "reasoning_tokens", "cost_usd",
@@ -86,19 +82,25 @@ def sums(index: Index, wanted: Wanted, by: By, limit: int | None = None) -> list
     """Sums over runs: days newest first, all else by cost and tokens. What nobody told is None; cost_unknown is how
     many of the runs used tokens whose cost nobody knows."""
     condition, values = wanted.condition()
-    own = by in ("day", "team")
+    own = by in ("day", "team")  # else a run may be in a group more than once: with several agents, or models
+
+    def runs_where(condition: str) -> str:
+        return f"sum({condition})" if own else f"count(DISTINCT CASE WHEN {condition} THEN r.id END)"
+
+    failed, running = runs_where("r.state IN ('error', 'lost')"), runs_where("r.state = 'running'")
+    counts = f"{runs_where('1')} AS runs, {failed} AS failed, {running} AS running, "
     figures = ", ".join(f"sum({'r' if own else 'u'}.{n}) AS {n}" for n in _FIGURES)
     extra = "sum(r.duration_s) AS duration_s, sum(r.commits) AS commits, " if own else ""
     part = "r" if own else "u"
-    unknown = (
-        f"count(DISTINCT CASE WHEN {part}.cost_usd IS NULL AND ({part}.calls OR {part}.total_tokens) THEN r.id END)"
+    unknown = runs_where(
+        f"{part}.cost_usd IS NULL AND (coalesce({part}.calls, 0) <> 0 OR coalesce({part}.total_tokens, 0) <> 0)"
     )
     source = "runs r" if own else "runs r JOIN usage u ON u.run = r.id"
     if by == "model":
         condition += " AND (u.calls OR u.input_tokens OR u.output_tokens OR u.total_tokens OR u.cost_usd)"
     order = "1 DESC" if by == "day" else "cost_usd DESC, total_tokens DESC, runs DESC, 1"
     found = index.db.execute(
-        f"SELECT {_GROUPS[by]} AS {by}, {_SUMS} {extra} {figures}, {unknown} AS cost_unknown FROM {source} "
+        f"SELECT {_GROUPS[by]} AS {by}, {counts} {extra} {figures}, {unknown} AS cost_unknown FROM {source} "
         f"WHERE {condition} GROUP BY 1 ORDER BY {order} LIMIT ?",
         [*values, -1 if limit is None else limit],
     )
@@ -122,6 +124,26 @@ def minutes(index: Index, name: str) -> list[dict[str, Any]]:
         (name,),
     )
     return [dict(row) for row in found]
+
+
+def recalled(index: Index, name: str | None) -> tuple[dict[str, Any], list[dict[str, Any]]] | None:
+    """A run and its usage by agent and model: the one of this name, the only one whose name begins so, or without a
+    name the newest. None where there is none; raises AgentmonError where there are several."""
+    if not name:
+        term, values = "1", list[Any]()
+    else:
+        term, values = "substr(name, 1, ?) = ?", [len(name), name]
+    found = index.db.execute(
+        f"SELECT id, {', '.join(_SHOWN)}, infos FROM runs WHERE {term} ORDER BY name = ? DESC, started DESC, name DESC "
+        "LIMIT 2", [*values, name],
+    ).fetchall()  # fmt: skip
+    if not found:
+        return None
+    if name and len(found) > 1 and found[0]["name"] != name:
+        raise AgentmonError(f"{name}: several runs of the history begin so; give more of it")
+    row = dict(found[0])
+    shares = index.db.execute("SELECT * FROM usage WHERE run = ?", (row.pop("id"),))
+    return _run(row), [dict(share) for share in shares]
 
 
 def shortest(index: Index, name: str) -> str:

@@ -7,6 +7,7 @@ and end), so that only what its log grew by has to be read.
 
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _BATCH = 25  # runs entered by one transaction
 _TRIES = 5
 _NAMED = 10  # faults that are named one by one
+_END = runs.SUFFIX
+_LENGTH = len("20260101T000000000Z-00000000")
 _MADE = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}" + re.escape(runs.SUFFIX))
 
 Stamp = tuple[int, int, int]  # inode, size, mtime in ns
@@ -46,11 +49,15 @@ _MINUTE = (
 
 def bring_up_to_date(index: Index, say: Say, progress: Progress | None = None) -> None:
     """Enter what the run logs have that the index has not. progress: is told how many of how many logs are read."""
-    ended, others = _found()
+    began = time.time()
     ask = index.db.cursor()
     ask.row_factory = None  # ten thousand rows are a hundredth of a second
-    ended -= set(ask.execute("SELECT name || ?, inode FROM runs WHERE state IN ('stopped', 'error')", (runs.SUFFIX,)))
-    changed = [name[: -len(runs.SUFFIX)] for name, _ in ended]
+    if index.stored and _same_names():
+        ended, others = _known(ask)
+    else:
+        ended, others = _found()
+        ended -= set(ask.execute("SELECT name || ?, inode FROM runs WHERE state IN ('stopped', 'error')", (_END,)))
+    changed = [name[: -len(_END)] for name, _ in ended]
     for name, stamp in others.items():
         row = ask.execute("SELECT inode, size, mtime_ns, state FROM runs WHERE name = ?", (name,)).fetchone()
         if row is None or row[:3] != stamp or row[3] == "running":
@@ -64,6 +71,33 @@ def bring_up_to_date(index: Index, say: Say, progress: Progress | None = None) -
     if changed:
         start = os.getpid() % len(changed)  # several readers begin in different places, and share the work
         _read_all(index, changed[start:] + changed[:start], say, progress)
+    if index.stored:
+        runs.mark_indexed(began)
+
+
+def _same_names() -> bool:
+    """Whether no log came or went since the index had all of them."""
+    try:
+        return os.stat(runs.runs_dir()).st_mtime < runs.indexed_at()
+    except OSError:
+        return False
+
+
+def _known(ask: "sqlite3.Cursor") -> tuple[set[tuple[str, int]], dict[str, Stamp]]:
+    """As `_found`, of the runs in the index that may have changed: those that had not ended well, and all whose names
+    a person gave."""
+    names = ask.execute(
+        "SELECT name FROM runs WHERE state NOT IN ('stopped', 'error') OR length(name) <> ?", (_LENGTH,)
+    )
+    ended, others = set(), {}
+    for (name,) in names.fetchall():
+        with suppress(OSError):
+            stamp = _stamp(os.stat(runs.log_path(name)))
+            if _MADE.fullmatch(name + _END):
+                ended.add((name + _END, stamp[0]))
+            else:
+                others[name] = stamp
+    return ended, others
 
 
 def _found() -> tuple[set[tuple[str, int]], dict[str, Stamp]]:
@@ -77,7 +111,7 @@ def _found() -> tuple[set[tuple[str, int]], dict[str, Stamp]]:
         for entry in entries:
             if _MADE.fullmatch(entry.name):
                 ended.add((entry.name, entry.inode()))
-            elif entry.name.endswith(runs.SUFFIX):
+            elif entry.name.endswith(runs.SUFFIX) and entry.is_file():
                 with suppress(OSError):
                     others[entry.name[: -len(runs.SUFFIX)]] = _stamp(entry.stat())
     return ended, others
@@ -92,7 +126,7 @@ def logs() -> dict[str, Stamp]:
     found: dict[str, Stamp] = {}
     with suppress(OSError), os.scandir(runs.runs_dir()) as entries:
         for entry in entries:
-            if entry.name.endswith(runs.SUFFIX):
+            if entry.name.endswith(runs.SUFFIX) and entry.is_file():
                 with suppress(OSError):
                     found[entry.name[: -len(runs.SUFFIX)]] = _stamp(entry.stat())
     return found
@@ -100,6 +134,7 @@ def logs() -> dict[str, Stamp]:
 
 def forget(index: Index, from_scratch: bool) -> int:
     """Have every log read anew; from_scratch: drop the runs whose logs are gone. How many those are."""
+    runs.unmark_indexed()
     found = logs()
     gone = [(row[0],) for row in index.db.execute("SELECT name FROM runs") if row[0] not in found]
     with index.writing():

@@ -23,10 +23,12 @@ from agentmon.follow import BLOCK, Follower, Lines, last_lines
 from agentmon.telemetry import LOGS_KEPT, RunTelemetry, apply, count_entry
 
 __all__ = [
-    "Decoder", "Fold", "Progress", "Record", "Say", "Wants", "fold_file", "follow", "follow_records", "read", "records",
+    "Decoder", "Entries", "Fold", "Progress", "Record", "Say", "Wants", "fold_file", "follow",
+    "follow_records", "read", "records",
 ]  # fmt: skip
 
 Progress = Callable[[int], None]
+Entries = Callable[[str, bytes], None]  # an agent, and the line of its log entry
 Record = tuple[Event, bytes]
 
 _ISO = len("2026-01-01T00:00:00.000000Z")
@@ -109,10 +111,13 @@ class Fold:
     """
 
     def __init__(
-        self, decoder: Decoder, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None
+        self, decoder: Decoder, watch: Callable[[Event], None] | None = None, state: RunTelemetry | None = None,
+        entries: Entries | None = None,
     ) -> None:  # fmt: skip
+        """watch: as in `fold_file`. entries: is given each log entry as its line, once it is counted."""
         self._decoder = decoder
         self._watch = watch
+        self._entries = entries
         self._state = RunTelemetry() if state is None else state
         self._raw: dict[str, deque[tuple[int, bytes]]] = {}  # by agent: numbers and lines
         self._head, self._who, self._agent, self._team = b"\n", b"", "", ""  # of the log entry before
@@ -151,6 +156,8 @@ class Fold:
         if isinstance(event.payload, ActivityLog):
             self._decode(event.agent_id)
         apply(self._state, event)
+        if self._entries is not None and isinstance(event.payload, ActivityLog):
+            self._entries(event.agent_id, ndjson.encode(event))
         if self._watch is not None and (not isinstance(event.payload, ActivityLog) or event.payload.level == "error"):
             self._watch(event)
 
@@ -185,6 +192,8 @@ class Fold:
         if kept is None:
             kept = self._raw[self._agent] = deque(maxlen=LOGS_KEPT)
         kept.append((self._decoder.number + 1, line))
+        if self._entries is not None:
+            self._entries(self._agent, line)
         if level == "error" and self._watch is not None:
             with contextlib.suppress(ndjson.NotAnEvent):
                 self._watch(checked.decode(line))

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEPT_S = 30 * 24 * 3600
+SPARED_BYTES = 1 << 30  # of logs that are older, and that the history does not have yet
 SUFFIX = ".ndjson"
+_MADE_LENGTH = len("20260101T000000000Z-00000000" + SUFFIX)
+_COARSE_S = 2.0  # times of files may be that coarse
 
 
 def new_run_id() -> str:
@@ -42,6 +45,15 @@ def runs_dir() -> str:
 def log_path(run_id: str) -> str:
     """Where the log of a run lies. Raises AgentmonError where there is no home."""
     return os.path.join(runs_dir(), run_id + SUFFIX)
+
+
+def history_path() -> str:
+    """Where the history lies (agentmon.index). Raises AgentmonError where there is no home."""
+    return os.path.join(state_dir(), "history.sqlite3")
+
+
+class NoSuchRun(AgentmonError):
+    """There is no run log of this name."""
 
 
 class RunIdTaken(AgentmonError):
@@ -78,12 +90,12 @@ def make_private(folder: str) -> None:
             os.mkdir(path, 0o700)
 
 
-def is_written(path: "Path") -> bool:
+def is_written(path: "Path | str") -> bool:
     """Whether a collector still has this run log (holds its lock)."""
     import fcntl
 
     try:
-        fd = os.open(path, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # whatever it is, a named pipe perhaps
     except OSError:
         return False
     try:
@@ -102,7 +114,8 @@ def all_logs() -> list["Path"]:
     from pathlib import Path
 
     try:
-        return sorted(p for p in Path(runs_dir()).iterdir() if p.suffix == SUFFIX)
+        with os.scandir(runs_dir()) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.name.endswith(SUFFIX) and entry.is_file())
     except (OSError, AgentmonError):
         return []
 
@@ -114,7 +127,7 @@ def find(run: str | None) -> "Path":
     logs = all_logs()
     if not run:
         if not logs:
-            raise AgentmonError("there is no run yet; start one with `agentmon run -- COMMAND`")
+            raise NoSuchRun("there is no run yet; start one with `agentmon run -- COMMAND`")
         return logs[-1]
     if "/" in run or os.path.exists(run):
         path = Path(run)
@@ -124,19 +137,73 @@ def find(run: str | None) -> "Path":
     found = [p for p in logs if p.stem.startswith(run)]
     exact = [p for p in found if p.stem == run]
     if len(found) != 1 and not exact:
-        many = (
-            f"{len(found)} runs begin so; give more of it"
-            if found
-            else "no such run; `ls` the run logs, or give a path"
+        if found:
+            raise AgentmonError(f"{run}: {len(found)} runs begin so; give more of it")
+        raise NoSuchRun(
+            f"{run}: no such run log; `agentmon history` lists the runs, also those whose logs are gone; or give a path"
         )
-        raise AgentmonError(f"{run}: {many}")
     return (exact or found)[0]
 
 
-def prune(older_than_s: float = KEPT_S) -> None:
-    """Remove run logs that nobody writes and that are older (seconds since the last change)."""
+def prune(older_than_s: float = KEPT_S, spared_bytes: float = SPARED_BYTES) -> None:
+    """Remove run logs that nobody writes and that are older (seconds since the last change). One that the history does
+    not have is spared, as long as all of these take no more than `spared_bytes`: then the oldest go."""
     limit = time.time() - older_than_s
-    for path in all_logs():
+    named_since = time.strftime("%Y%m%dT%H%M%S", time.gmtime(limit))
+    seen_at = indexed_at()
+    spared = []
+    try:
+        entries = [*os.scandir(runs_dir())]
+    except (OSError, AgentmonError):
+        return
+    for entry in entries:
+        # a run id that we made tells when the run began, without a look at the file
+        if not entry.name.endswith(SUFFIX) or (len(entry.name) == _MADE_LENGTH and entry.name > named_since):
+            continue
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < limit and not is_written(path):
-                path.unlink()
+            seen = entry.stat()
+            if seen.st_mtime >= limit or is_written(entry.path):
+                continue
+            if max(seen.st_mtime, seen.st_ctime) < seen_at:  # what was copied here has its old time, but a new ctime
+                os.unlink(entry.path)
+            else:
+                spared.append((seen.st_mtime, seen.st_size, entry.path))
+    for _, size, path in sorted(spared, reverse=True):
+        spared_bytes -= size
+        if spared_bytes < 0:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def mark_indexed(at: float) -> None:
+    """The history has all that the run logs had at this moment. `run` looks at the mark and never at the history."""
+    at -= _COARSE_S
+    if indexed_at() < at:
+        with contextlib.suppress(OSError):
+            text = b"%d" % os.stat(history_path()).st_ino
+            fd = os.open(_mark_path(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with open(fd, "wb", buffering=0) as file:
+                file.write(text)
+                os.utime(fd, (at, at))
+
+
+def unmark_indexed() -> None:
+    """The history does not have all that is there."""
+    with contextlib.suppress(OSError):
+        os.unlink(_mark_path())
+
+
+def indexed_at() -> float:
+    """When the history had all that there was (Unix seconds); the beginning of time where that is not known: there is
+    another history now, or the clock was set back."""
+    try:
+        with open(_mark_path(), "rb") as file:
+            at = os.fstat(file.fileno()).st_mtime
+            same = file.read(32) == b"%d" % os.stat(history_path()).st_ino
+    except (OSError, AgentmonError):
+        return 0.0
+    return at if same and at <= time.time() else 0.0
+
+
+def _mark_path() -> str:
+    return os.path.join(state_dir(), "history.mark")

@@ -142,6 +142,7 @@ def telemetry_dict(state: RunTelemetry) -> dict[str, Any]:
         "activity_logs": [payload_dict(entry) for a in own for entry in a.activity_logs][-LOGS_SHOWN:],
         "agents": [a.agent_id for a in own],
         "usage_by_agent": {name: asdict(sums) for name, sums in per_agent.items()},
+        "started_at": state.started_at,
         "lifecycle": payload_dict(state.end) if state.end else payload_dict(state.start) if state.start else None,
         "alerts": [payload_dict(a) for a in state.alerts],
         "gaps": [payload_dict(g) for g in state.gaps],

@@ -45,13 +45,29 @@ class Origin:
     costs: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The sums of events that nobody has any more: a snapshot told them."""
+
+    totals: Sums
+    by_agent: dict[str, Sums]
+    by_model: dict[str, Sums]
+    calls: int
+    calls_unknown: int
+
+
 _Key = tuple[str, str | None, str | None, int]
 
 
 @dataclass(slots=True)
 class Ledger:
-    """All usage of one run. This is the place where sources, scopes and repeats are reconciled."""
+    """All usage of one run. This is the place where sources, scopes and repeats are reconciled.
 
+    before: what was used before the first event. A session's total that is told later and is no less may hold it: then
+    that total counts.
+    """
+
+    before: Before | None = None
     _sessions: dict[_Key, Session] = field(default_factory=dict)
     _named: "deque[Seen]" = field(default_factory=lambda: deque(maxlen=_RECENT))
     _repeats: dict[Source, Sums] = field(default_factory=dict)  # by the source that told a call once more
@@ -99,17 +115,21 @@ class Ledger:
     def totals(self) -> Sums:
         """The run's sums."""
         sums = Sums()
-        for session in self._counted():
+        counted = self._counted()
+        for session in counted:
             sums.add(total(session))
+        if (before := self._before(counted)) is not None:
+            sums.add(before.totals)
+            sums.estimated = sums.estimated or before.totals.estimated
         return _with_total(sums)
 
     def by_model(self) -> dict[str, Sums]:
         """Sums per model, of what is known by model."""
-        return self._by(lambda share: share.model)
+        return self._by(lambda share: share.model, lambda before: before.by_model)
 
     def by_agent(self) -> dict[str, Sums]:
         """Sums per agent_id."""
-        return self._by(lambda share: share.agent)
+        return self._by(lambda share: share.agent, lambda before: before.by_agent)
 
     def origins(self) -> Iterator[Origin]:
         """What counts, by source, agent and model."""
@@ -139,7 +159,9 @@ class Ledger:
 
     def calls(self) -> int:
         """How many single calls are known and counted."""
-        return sum(len(session.calls) for session in self._counted())
+        counted = self._counted()
+        before = self._before(counted)
+        return sum(len(session.calls) for session in counted) + (before.calls if before is not None else 0)
 
     def model_calls(self) -> Iterator[tuple[Seen, bool]]:
         """The single calls there were, each once: those that count, and those that an exact source saw without their
@@ -158,7 +180,7 @@ class Ledger:
 
     def calls_unknown(self) -> int:
         """How many calls were seen whose usage nobody told."""
-        return sum(
+        return (self.before.calls_unknown if self.before is not None else 0) + sum(
             1
             for session in self._sessions.values()
             if not session.totals
@@ -166,9 +188,25 @@ class Ledger:
             if not _tells(seen.usage) and (seen.usage.status or 200) < 400
         )
 
-    def _by(self, name: Callable[[Share], Any]) -> dict[Any, Sums]:
+    def _before(self, counted: list[Session]) -> Before | None:
+        """What was used before the first event, where no total holds it."""
+        if self.before is None:
+            return None
+        known = figures_of(self.before.totals)
+        for session in counted:
+            whole = figures_of(total(session)) if session.totals else (None, None)
+            if any(whole) and all((w or 0) >= (k or 0) for w, k in zip(whole, known, strict=True)):
+                return None
+        return self.before
+
+    def _by(
+        self, name: Callable[[Share], Any], past: Callable[[Before], dict[Any, Sums]] | None = None
+    ) -> dict[Any, Sums]:  # fmt: skip
         groups: dict[Any, Sums] = {}
-        for session in self._counted():
+        counted = self._counted()
+        if past is not None and (before := self._before(counted)) is not None:
+            groups = {key: replace(sums) for key, sums in past(before).items()}
+        for session in counted:
             for share in shares(session):
                 key = name(share)
                 if key:

@@ -13,6 +13,7 @@ from agentmon import __version__, redact, runs
 from agentmon.collect.processes import SystemReader
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import Sampler
+from agentmon.commands import candidates
 from agentmon.commands.words import Duration, Label
 from agentmon.errors import AgentmonError
 from agentmon.events import Lifecycle, ProcessMetrics
@@ -21,18 +22,28 @@ from agentmon.sinks.open import open_sink
 
 
 @click.command("attach")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="SINK", help="As in `agentmon run` [default: -].")
-@click.option("--team", default="default", show_default=True, help="team_id of the events.")
-@click.option("--agent", help="agent_id of the events [default: the process's name].")
-@click.option("--label", "labels", multiple=True, type=Label(), help="A label of the run; may be given several times.")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="SINK", shell_complete=candidates.sinks,
+              help="As in `agentmon run` [default: -].")  # fmt: skip
+@click.option("--team", default="default", show_default=True, shell_complete=candidates.indexed("team_id"),
+              help="team_id of the events.")  # fmt: skip
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"),
+              help="agent_id of the events [default: the process's name].")  # fmt: skip
+@click.option("--label", "labels", multiple=True, type=Label(), shell_complete=candidates.labels,
+              help="A label of the run; may be given several times.")  # fmt: skip
 @click.option("--interval", type=Duration(0.05), default="2s", show_default=True, help="Time between two samples.")
 @click.option("--no-run-log", is_flag=True, help="No run log in the state directory.")
-@click.argument("pid", type=int)
+@click.argument("pid", type=int, shell_complete=candidates.processes)
 def command(
     pid: int, outputs: Sequence[str], team: str, agent: str | None, labels: Sequence[tuple[str, str]], interval: float,
     no_run_log: bool,
 ) -> None:  # fmt: skip
-    """Metrics of a process that already runs, and of its tree, until it ends or Ctrl-C."""
+    """Metrics of a process that already runs, and of its tree, until it ends or Ctrl-C.
+
+    \b
+    Examples:
+      agentmon attach 4711
+      agentmon attach --interval 500ms --agent crew -o metrics.ndjson 4711
+    """
     try:
         process = psutil.Process(pid)
         name, argv = process.name(), tuple(redact.mask_words(process.cmdline()))

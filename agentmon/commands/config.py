@@ -16,7 +16,12 @@ _NAMES = {
 
 @click.group("config")
 def command() -> None:
-    """What is configured, and where."""
+    """What is configured, and where.
+
+    \b
+    Examples:
+      agentmon config show
+    """
 
 
 @command.command("show")
@@ -25,6 +30,11 @@ def show() -> None:
 
     Flags win over AGENTMON_RUN_* in the environment, that over agentmon.toml of the project (in this folder or above),
     that over the user's ($XDG_CONFIG_HOME/agentmon/agentmon.toml).
+
+    \b
+    Examples:
+      agentmon config show
+      agentmon config show | grep -v 'the default'
     """
     for path, of_project in config.files():
         click.echo(f"file     {path} ({'the project' if of_project else 'the user'}'s)")

@@ -19,7 +19,15 @@ EXTRAS = {"jq": "reads the stream"}
 
 @click.command("doctor")
 def command() -> None:
-    """What works here and what does not, one line each, with what to do about it."""
+    """What works here and what does not, one line each, with what to do about it.
+
+    The exit status is 1 where something is bad.
+
+    \b
+    Examples:
+      agentmon doctor
+      agentmon doctor | grep -v '^ok'
+    """
     worst = 0
     for state, what, advice in _findings():
         sign = {"ok": click.style("ok  ", fg="green"), "note": click.style("note", fg="yellow")}

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.errors import AgentmonError
 from agentmon.views.export import FORMATS, export
 from agentmon.views.tables import COLUMNS
@@ -19,8 +20,9 @@ _HELP = """Run logs as tables, one file for each table.
 RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
 
 \b
-agentmon export --all --format csv --table runs -o tables
-agentmon export 20261122T10 --format jsonl -o tables
+Examples:
+  agentmon export --all --format csv --table runs -o tables
+  agentmon export 20261122T10 --format jsonl -o tables
 
 `runs` has one row a run, with everything counted once: add up that. `llm` has the events as they were told, by all
 sources and in both scopes: for a look at single calls, not for sums. Times are Unix seconds, sizes MiB, percents of one
@@ -30,11 +32,13 @@ core. What is not known is empty in CSV and null in JSON; columns are only ever 
 
 
 @click.command("export", help=_HELP)
-@click.argument("run", nargs=-1)
+@click.argument("run", nargs=-1, shell_complete=candidates.run_names)
 @click.option("--all", "all_runs", is_flag=True, help="All runs of this machine.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of the files.")
-@click.option("--table", "tables", type=click.Choice([*COLUMNS]), multiple=True, help="Only this one; may be repeated.")
-@click.option("-o", "--output", "folder", required=True, metavar="DIR", help="Where the files go; made if missing.")
+@click.option("--table", "tables", type=click.Choice([*COLUMNS]), multiple=True, metavar="TABLE",
+              help="Only this one: metrics, git, llm, logs or runs; may be given several times.")  # fmt: skip
+@click.option("-o", "--output", "folder", required=True, metavar="DIR", shell_complete=candidates.folders,
+              help="Where the files go; made if missing.")  # fmt: skip
 def command(run: tuple[str, ...], all_runs: bool, kind: str, tables: tuple[str, ...], folder: str) -> None:
     """Run logs as tables."""
     if all_runs and run:

@@ -8,10 +8,12 @@ from typing import Any
 import click
 
 from agentmon import index, index_query, indexing
+from agentmon.commands import candidates
 from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Amount, Duration, Label, Moment, Size
 from agentmon.errors import AgentmonError
 from agentmon.views import history as view
+from agentmon.views.figures import size
 from agentmon.views.text import Ink, wants_colour
 
 _SHOWN = 20
@@ -30,12 +32,21 @@ class ExitWord(click.ParamType[str]):
 
 
 @click.group("history", invoke_without_command=True)
-@click.option("--team", help="Only this team's runs.")
-@click.option("--agent", help="Only runs in which this agent took part.")
-@click.option("--label", "labels", type=Label(), multiple=True, metavar="K=V", help="Only runs with this label.")
+@click.option("--team", shell_complete=candidates.indexed("team_id"), help="Only this team's runs.")
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"),
+              help="Only runs in which this agent took part.")  # fmt: skip
+@click.option("--label", "labels", type=Label(), multiple=True, metavar="K=V", shell_complete=candidates.labels,
+              help="Only runs with this label.")  # fmt: skip
 @click.option("--since", type=Moment(), help="Only runs that began since then: 10m, 7d, or a date.")
 @click.option("--until", type=Moment(), help="Only runs that began before.")
-@click.option("--exit", "exit_word", type=ExitWord(), help="Only runs that ended so; lost ones have failed.")
+@click.option(
+    "--exit",
+    "exit_word",
+    type=ExitWord(),
+    metavar="N|ok|failed",
+    shell_complete=candidates.exits,
+    help="Only runs that ended so; lost ones have failed.",
+)
 @click.option("--min-cost", type=Amount(), metavar="USD", help="Only runs that cost at least this much.")
 @click.option("--by", type=click.Choice(["day", "team", "model", "agent"]), help="Sums instead of single runs.")
 @click.option("-n", "limit", type=click.IntRange(0), metavar="LIMIT",
@@ -54,9 +65,10 @@ def command(
     stay in the history.
 
     \b
-    agentmon history --team web --since 7d --exit failed
-    agentmon history --by model
-    agentmon history --json | jq 'map(.cost_usd // 0) | add'
+    Examples:
+      agentmon history --team web --since 7d --exit failed
+      agentmon history --by model
+      agentmon history --json | jq 'map(.cost_usd // 0) | add'
     """
     if ctx.invoked_subcommand is not None:
         return None
@@ -95,6 +107,11 @@ def rebuild(from_scratch: bool) -> None:
 
     What is known of runs whose logs are gone is kept, unless --from-scratch. A damaged history is renamed, not
     removed, and a new one is made.
+
+    \b
+    Examples:
+      agentmon history rebuild
+      agentmon history rebuild --from-scratch
     """
     path = index.index_path()
     try:
@@ -125,8 +142,9 @@ def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
     Their runs stay in the history, with metrics per minute. A log that is being written is never removed.
 
     \b
-    agentmon history prune --older-than 30d --max-size 2GB
-    agentmon history prune --older-than 30d --yes
+    Examples:
+      agentmon history prune --older-than 30d --max-size 2GB
+      agentmon history prune --older-than 30d --yes
     """
     from agentmon import pruning
 
@@ -141,8 +159,8 @@ def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
             _update(opened)
             going = pruning.remove(opened, going, _say)
     for old in going:
-        click.echo(f"{view.size(old.size):>8}  {old.name}")
-    what = f"{len(going):,} run logs, {view.size(sum(old.size for old in going))}"
+        click.echo(f"{size(old.size):>8}  {old.name}")
+    what = f"{len(going):,} run logs, {size(sum(old.size for old in going))}"
     click.echo(f"removed: {what}" if yes else f"would go: {what}" + (" (--yes removes them)" if going else ""))
 
 

@@ -13,6 +13,7 @@ from agentmon.collect.parsers.all import builtin, standard
 from agentmon.collect.pipeline import Pipeline
 from agentmon.collect.plain import Plain
 from agentmon.collect.recorder import Recorder
+from agentmon.commands import candidates
 from agentmon.commands.explain import Explainer
 from agentmon.errors import AgentmonError
 from agentmon.events import Finding, Stream
@@ -21,17 +22,25 @@ _CHUNK = 64 * 1024
 
 
 @click.command("parse")
-@click.argument("file", required=False)
-@click.option("--stdout", "stdout_file", metavar="F", help="What the command wrote to stdout.")
-@click.option("--stderr", "stderr_file", metavar="F", help="What the command wrote to stderr.")
-@click.option("--tty", "tty_file", metavar="F", help="What the command wrote to a terminal.")
+@click.argument("file", required=False, shell_complete=candidates.files)
+@click.option(
+    "--stdout", "stdout_file", metavar="F", shell_complete=candidates.files, help="What the command wrote to stdout."
+)
+@click.option(
+    "--stderr", "stderr_file", metavar="F", shell_complete=candidates.files, help="What the command wrote to stderr."
+)
+@click.option(
+    "--tty", "tty_file", metavar="F", shell_complete=candidates.files, help="What the command wrote to a terminal."
+)
 @click.option("--start-time", type=float, metavar="T", help="Time stamp of the events, Unix seconds [default: now].")
 @click.option("--team", default="default", show_default=True, help="team_id of the events.")
 @click.option("--agent", default="default", show_default=True, help="agent_id of the events.")
-@click.option("--prices", "price_file", metavar="FILE", help="Own prices (TOML), before the built-in ones.")
+@click.option("--prices", "price_file", metavar="FILE", shell_complete=candidates.files,
+              help="Own prices (TOML), before the built-in ones.")  # fmt: skip
 @click.option("--no-logs", is_flag=True, help="Leave the log entries out.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
-@click.option("--patterns", "own_files", metavar="FILE", multiple=True, help="Own patterns, a TOML file.")
+@click.option("--patterns", "own_files", metavar="FILE", multiple=True, shell_complete=candidates.files,
+              help="Own patterns, a TOML file.")  # fmt: skip
 @click.option("--list-patterns", is_flag=True, help="Print the built-in patterns as such a file, and end.")
 @click.option("--explain", is_flag=True, help="Instead of events: which pattern matched on which line, what it took.")
 def command(
@@ -42,6 +51,13 @@ def command(
     """The parsers of `run` over a saved log; events to stdout.
 
     FILE is read as stdout; without any file, stdin is.
+
+    \b
+    Examples:
+      agentmon parse saved.log | jq -c 'select(.event == "llm_call")'
+      python crew.py 2>&1 | agentmon parse --no-logs
+      agentmon parse --explain saved.log
+      agentmon parse --list-patterns > patterns.toml
     """
     if list_patterns:
         sys.stdout.write(pattern_files.toml(builtin()))

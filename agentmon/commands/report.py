@@ -1,12 +1,13 @@
 """agentmon report"""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
 from agentmon import replay, runs
+from agentmon.commands import candidates
 from agentmon.errors import AgentmonError
 from agentmon.telemetry import telemetry_dict
 
@@ -15,31 +16,41 @@ if TYPE_CHECKING:
 
 
 @click.command("report")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=candidates.recorded_runs)
 @click.option("--json", "as_json", is_flag=True, help="One AgentTelemetry object.")
 @click.option("--md", "as_markdown", is_flag=True, help="Markdown.")
-@click.option(
-    "--html", "html_file", metavar="FILE", help="One self-contained page with graphs, into FILE (- for stdout)."
-)
+@click.option("--html", "html_file", metavar="FILE", shell_complete=candidates.files,
+              help="One self-contained page with graphs, into FILE (- for stdout).")  # fmt: skip
 def command(run: str | None, as_json: bool, as_markdown: bool, html_file: str | None) -> None:
     """One run summed up.
 
-    RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
+    RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run. Where its log is
+    gone, this is what the history kept of it.
 
     \b
-    agentmon report                           the newest run, in the terminal
-    agentmon report --json | jq .token_usage
-    agentmon report 20261122T10 --html run.html
+    Examples:
+      agentmon report                         # the newest run, in the terminal
+      agentmon report --json | jq .token_usage
+      agentmon report 20261122T10 --html run.html
     """
     if as_json + as_markdown + (html_file is not None) > 1:
         raise click.UsageError("one of --json, --md and --html at a time")
-    path = "-" if run == "-" else str(runs.find(run))
+    try:
+        path = "-" if run == "-" else str(runs.find(run))
+    except runs.NoSuchRun as error:
+        report, minutes = _recall(run, error)
+        path = ""
+    if as_json and not path:
+        told = telemetry_dict(report.state) | {"from_history": True, "minutes": minutes}
+        sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        return
     if as_json:
         state = replay.fold_file(path, _notice)
         text = orjson.dumps(telemetry_dict(state), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         sys.stdout.buffer.write(text)
         return
-    report = _report(path)
+    if path:
+        report = _report(path)
     if as_markdown:
         from agentmon.views.report_markdown import markdown
 
@@ -60,6 +71,25 @@ def _report(path: str) -> "Report":
     report = build(path, _notice)
     report.alive = report.state.end is None and path != "-" and runs.is_written(Path(path))
     return report
+
+
+def _recall(run: str | None, error: AgentmonError) -> "tuple[Report, list[dict[str, Any]]]":
+    """What the history knows of a run that has no log, and its minutes. Raises the error where it knows nothing."""
+    import os
+    from contextlib import closing
+
+    from agentmon import index, index_query
+    from agentmon.views.recalled import GONE, recall
+
+    if not os.path.exists(index.index_path()):
+        raise error
+    with index.faults(index.index_path()), closing(index.open_index(_notice)) as opened:
+        found = index_query.recalled(opened, run)
+        if found is None:
+            raise error
+        minutes = index_query.minutes(opened, found[0]["run_id"])
+    _notice(f"{found[0]['run_id']}: its log is {GONE}")
+    return recall(*found, minutes), minutes
 
 
 def _show(report: "Report") -> None:

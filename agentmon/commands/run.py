@@ -9,6 +9,7 @@ import click
 from agentmon import __version__, runs
 from agentmon.collect import intake
 from agentmon.collect.launch import Description, Reading, start_collector
+from agentmon.commands import candidates
 from agentmon.commands.words import Amount, Count, Duration, Label, Size
 from agentmon.descriptors import closed_standard, same_file
 from agentmon.errors import AgentmonError
@@ -29,21 +30,27 @@ INTERPRETERS = (
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
-@click.option("-o", "--output", "outputs", multiple=True, metavar="SINK",
+@click.option("-o", "--output", "outputs", multiple=True, metavar="SINK", shell_complete=candidates.sinks,
               help="Where events go: a file or named pipe, - (stdout; the command's stdout moves to stderr), fd:N, "
                    "unix:PATH (listens), unix-connect:PATH. May be given several times.")  # fmt: skip
-@click.option("--team", default="default", show_default=True, help="team_id of the events.")
-@click.option("--agent", help="agent_id of the events [default: the command's name].")
-@click.option("--label", "labels", multiple=True, type=Label(), help="A label of the run; may be given several times.")
+@click.option("--team", default="default", show_default=True, shell_complete=candidates.indexed("team_id"),
+              help="team_id of the events.")  # fmt: skip
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"),
+              help="agent_id of the events [default: the command's name].")  # fmt: skip
+@click.option("--label", "labels", multiple=True, type=Label(), shell_complete=candidates.labels,
+              help="A label of the run; may be given several times.")  # fmt: skip
 @click.option("--run-id", envvar=None, help="Name of the run [default: made from the time].")
 @click.option("--interval", type=Duration(0.05), default="2s", show_default=True, help="Time between two samples.")
 @click.option("--pty", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True,
               help="Whether the command gets a pseudo-terminal.")  # fmt: skip
 @click.option("--meter", "meter_text", default="auto", show_default=True, metavar="SOURCES",
+              shell_complete=candidates.meters,
               help="Where numbers come from: output, sdk, otlp, trace2. auto takes what fits; +NAME and -NAME "
                    "change that.")  # fmt: skip
-@click.option("--patterns", "pattern_files", multiple=True, metavar="FILE", help="Own patterns (TOML).")
-@click.option("--prices", "price_file", metavar="FILE", help="Own prices (TOML), before the built-in ones.")
+@click.option("--patterns", "pattern_files", multiple=True, metavar="FILE", shell_complete=candidates.files,
+              help="Own patterns (TOML).")  # fmt: skip
+@click.option("--prices", "price_file", metavar="FILE", shell_complete=candidates.files,
+              help="Own prices (TOML), before the built-in ones.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Say what would be run and what the environment gets, and stop.")
 @click.option("--no-logs", is_flag=True, help="No log entries.")
 @click.option("--no-redact", is_flag=True, help="Do not mask secrets in messages.")
@@ -65,7 +72,12 @@ INTERPRETERS = (
 )
 @click.option("--timeout", type=Duration(), metavar="TIME", help="End the command after this time (exit status 124).")
 @click.option("--grace", type=Duration(), default="10s", show_default=True, help="From SIGTERM to SIGKILL.")
-@click.option("--on-alert", metavar="CMD", help="A shell command; gets every alert as JSON on its stdin.")
+@click.option(
+    "--on-alert",
+    metavar="CMD",
+    shell_complete=candidates.files,
+    help="A shell command; gets every alert as JSON on its stdin.",
+)
 @click.option("--unbuffered", is_flag=True, help="Set PYTHONUNBUFFERED=1 for the command.")
 @click.option("-q", "--quiet", is_flag=True, help="No notices of agentmon's own.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND [ARG]...")
@@ -80,8 +92,11 @@ def command(
     """Run COMMAND exactly as if it had been started bare, and write what it does.
 
     \b
-    agentmon run -- claude -p "fix the tests"
-    agentmon run -o - -- python crew.py | jq -c 'select(.event == "git_activity")'
+    Examples:
+      agentmon run -- claude -p "fix the tests"
+      agentmon run --team web --label ticket=42 --budget 5.00 -- crewai run
+      agentmon run -o - -q -- python crew.py | jq -c .event
+      agentmon run -o unix:/tmp/crew.sock --stall 5m -- codex exec "go on"
     """
     inherited = inherited or hold()
     environment = child.own_environment()

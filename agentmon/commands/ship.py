@@ -59,9 +59,10 @@ def command(
     again, with the same ids. OTEL_LOGS_EXPORTER=none (TRACES, METRICS) leaves a signal out.
 
     \b
-    agentmon ship --to nats://nats.example.org
-    agentmon ship --follow --to tls://nats.example.org --creds agentmon.creds
-    agentmon ship --follow --to otlp://collector.example.org:4318
+    Examples:
+      agentmon ship --to nats://nats.example.org
+      agentmon ship --follow --to tls://nats.example.org --creds agentmon.creds
+      agentmon ship --follow --to otlp://collector.example.org:4318
     """
     to = to or _by_variables()
     stop = _Stop()

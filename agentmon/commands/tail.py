@@ -3,18 +3,20 @@
 import os
 import re
 import select
+import time
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
 from typing import cast
 
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
+from agentmon.views.figures import clock
 from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, wants_colour
 
@@ -23,13 +25,13 @@ _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may o
 
 
 @click.command("tail")
-@click.argument("run", required=False)
+@click.argument("run", required=False, shell_complete=candidates.run_names)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what comes, until the run ends.")
 @from_server
 @click.option("--team", help="With --from: only this team's.")
-@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)),
-              help="Only these events; may be given several times.")  # fmt: skip
-@click.option("--agent", help="Only this agent's.")
+@click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)), metavar="EVENT",
+              help=f"Only these events: {', '.join(sorted(PAYLOADS))}; may be given several times.")  # fmt: skip
+@click.option("--agent", shell_complete=candidates.indexed("agent_id"), help="Only this agent's.")
 @click.option("--level", type=click.Choice(["info", "warning", "error"]),
               help="Only log entries of this level or worse (with --event: besides the other events).")  # fmt: skip
 @click.option("--since", type=Moment(), help="Only what is newer: 10m, 2h, or a time.")
@@ -46,18 +48,20 @@ def command(
     stream of a fleet: of the runs whose ids begin with RUN, or of all, from an hour ago on (--since, -n).
 
     \b
-    agentmon tail -f
-    agentmon tail --level warning --since 10m
-    agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
-    agentmon tail -f --from nats://nats.example.org --team web --event alert
+    Examples:
+      agentmon tail -f
+      agentmon tail --level warning --since 10m
+      agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
+      agentmon tail -f --from nats://nats.example.org --team web --event alert
     """
     if team is not None and source is None:
         raise click.UsageError("--team goes with --from")
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
     terminal = os.isatty(1)
-    lines = Lines(Ink(wants_colour(terminal)), datetime.now().strftime("%Y-%m-%d"))
+    lines = Lines(Ink(wants_colour(terminal)), clock(time.time(), "%Y-%m-%d"))
     wants = None if wanted.everything else wanted.entry
-    lines_back = last if wanted.everything else None  # which lines are the last is known only once all were looked at
+    # one of the lines may be cut; with filters, which are the last is known only once all were looked at
+    lines_back = last + 1 if wanted.everything and last is not None else None
     if source is not None:
         from agentmon.feeds.stream import stream_records
 

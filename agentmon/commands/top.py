@@ -7,6 +7,7 @@ import shutil
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
 from agentmon.feeds.feed import Feeds
 from agentmon.feeds.logs import Going, Named
@@ -19,8 +20,8 @@ _TICK_S = 0.5
 
 
 @click.command("top")
-@click.argument("names", nargs=-1, metavar="[RUN]...")
-@click.option("--team", help="Only the runs of this team.")
+@click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=candidates.run_names)
+@click.option("--team", shell_complete=candidates.indexed("team_id"), help="Only the runs of this team.")
 @from_server
 @click.option("--once", is_flag=True, help="Print one frame and stop; so too where stdout is no terminal.")
 def command(
@@ -33,9 +34,11 @@ def command(
     moment ago; with --team the server gives only that team's.
 
     \b
-    agentmon top --team backend
-    agentmon top --once | less
-    agentmon top --from nats://nats.example.org --team backend
+    Examples:
+      agentmon top
+      agentmon top --team backend
+      agentmon top --once | less
+      agentmon top --from nats://nats.example.org --team backend
     """
     said: list[str] = []
     feeds: Feeds

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from agentmon import runs
 from agentmon.feeds.feed import Feed
-from agentmon.follow import Follower
+from agentmon.follow import BLOCK, Follower
+
+LIMIT = 16 * BLOCK  # bytes that are read of a log at a time
 
 _SCAN_S = 0.5
 _YOUNG_S = 2.0
@@ -17,24 +19,30 @@ class Named:
 
     keeps = True
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], limit: int = LIMIT) -> None:
+        """limit: about so many bytes are read at a time."""
         self._paths = tuple(dict.fromkeys(paths))
+        self._limit = limit
 
     def found(self) -> list[Feed]:
         """All of them, once."""
         paths, self._paths = self._paths, ()
-        return [Follower(path) for path in paths]
+        return [Follower(path, limit=self._limit) for path in paths]
 
     def close(self) -> None:
         """Nothing is held."""
 
 
 class Going:
-    """The run logs that somebody writes, taken up as the runs begin."""
+    """The run logs that somebody writes, taken up as the runs begin.
+
+    recent_s: those too that were written within so many seconds. limit: about so many bytes are read at a time.
+    """
 
     keeps = False
 
-    def __init__(self) -> None:
+    def __init__(self, recent_s: float = 0.0, limit: int = LIMIT) -> None:
+        self._recent_s, self._limit = recent_s, limit
         self._decided: set[str] = set()
         self._folder_seen: int | None = None
         self._scan_at = 0.0
@@ -61,12 +69,18 @@ class Going:
                 undecided = True  # made, and perhaps not yet locked: asking would be in the way of that
                 continue
             self._decided.add(path)
-            if runs.is_written(found):
-                began.append(Follower(path))
+            if runs.is_written(found) or self._is_recent(path):
+                began.append(Follower(path, limit=self._limit))
         # times of files are coarse: a run that began in the same moment would be overlooked for good
         if not undecided and time.time_ns() - seen > _YOUNG_S * 1e9:
             self._folder_seen = seen
         return began
+
+    def _is_recent(self, path: str) -> bool:
+        try:
+            return self._recent_s > 0 and time.time() - os.stat(path).st_mtime < self._recent_s
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Nothing is held."""

@@ -98,8 +98,6 @@ class Fleet:
 
     def found(self) -> list[Feed]:
         """The runs that are new since the last call."""
-        if self._work.done():
-            self._work.result()
         found: list[Feed] = []
         while self._new:
             found.append(self._new.popleft())

@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 import re
@@ -51,23 +52,44 @@ class Cursor:
         self.path = os.path.join(ship_dir(), f"{short}-{digest}.json")
         try:
             runs.make_private(ship_dir())
-            self._lock = os.open(self.path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._locks = [_lock(self.path, destination)]
         except OSError as error:
             raise AgentmonError(f"{ship_dir()}: {error.strerror}") from None
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._lock)
-            raise AgentmonError(f"another `agentmon ship` (process {pid}) ships to {destination}") from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
-        self._load()
+            self._load()
+        except AgentmonError:
+            self.close()
+            raise
 
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing was ever shipped there."""
-        return not os.path.exists(self.path)
+    def join(self, mark: Mark) -> None:
+        """Go on where cursors of the same streams stand, which were reached by other addresses.
+
+        mark: what is there now. Raises AgentmonError where another ships there.
+        """
+        doubts = [self.mark] if self.doubt else []
+        for path in sorted(glob.glob(os.path.join(glob.escape(ship_dir()), "*.json"))):
+            if path == self.path:
+                continue
+            try:
+                with open(path, "rb") as file:
+                    doubt, told, logs, destination = _parse(file.read())
+            except (OSError, ValueError):
+                continue
+            if not any(_is_same(told.get(stream), seen) for stream, seen in mark.items()):
+                continue
+            self._locks.append(_lock(path, destination))
+            for name, shipped in logs.items():
+                if name not in self.logs or self.logs[name].offset < shipped.offset:
+                    self.logs[name] = shipped
+            if doubt:
+                doubts.append(told)
+        if doubts:
+            self.doubt = True
+            self.mark = {
+                stream: {**seen, "at": min(told[stream]["at"] for told in doubts)}
+                for stream, seen in mark.items()
+                if all(_is_same(told.get(stream), seen) for told in doubts)
+            }
 
     def forget(self) -> None:
         """Begin anew: all run logs are to be shipped."""
@@ -101,7 +123,9 @@ class Cursor:
 
     def close(self) -> None:
         """Let others ship there."""
-        os.close(self._lock)
+        for lock in self._locks:
+            os.close(lock)
+        self._locks = []
 
     def _load(self) -> None:
         try:
@@ -112,16 +136,42 @@ class Cursor:
         except OSError as error:
             raise AgentmonError(f"{self.path}: {error.strerror}") from None
         try:
-            raw = orjson.loads(content)
-            if raw["v"] != _VERSION:
-                raise ValueError
-            self.doubt, self.mark = bool(raw["doubt"]), dict(raw["mark"])
-            self.logs = {name: _from_json(name, value) for name, value in raw["logs"].items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
-            os.close(self._lock)
+            self.doubt, self.mark, self.logs, _ = _parse(content)
+        except ValueError:
             raise AgentmonError(
                 f"{self.path}: cannot be read as a cursor; move it away (everything is then shipped again)"
             ) from None
+
+
+def _lock(path: str, destination: str) -> int:
+    """The lock of a cursor, and our process id in it. Raises AgentmonError where another has it, OSError."""
+    fd = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+        os.close(fd)
+        raise AgentmonError(f"another `agentmon ship` (process {pid}) ships to {destination}") from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    return fd
+
+
+def _parse(content: bytes) -> tuple[bool, Mark, dict[str, Shipped], str]:
+    """doubt, mark, logs and destination of a cursor's file. Raises ValueError."""
+    try:
+        raw = orjson.loads(content)
+        if raw["v"] != _VERSION:
+            raise ValueError
+        logs = {name: _from_json(name, value) for name, value in raw["logs"].items()}
+        return bool(raw["doubt"]), dict(raw["mark"]), logs, str(raw["to"])
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _is_same(told: Any, seen: Any) -> bool:
+    """Whether two marks are of one stream, and not of one that was made anew under its name."""
+    return isinstance(told, dict) and isinstance(seen, dict) and told.get("created", 0) == seen.get("created", 1)
 
 
 def _as_json(name: str, shipped: Shipped) -> list[Any]:

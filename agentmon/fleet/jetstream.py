@@ -30,6 +30,8 @@ _CONNECT_S = 5.0
 _REQUEST_S = 10.0
 _PING_S = 10
 _PORT = 4222
+_LARGEST_FILE = 1 << 20
+_IN_CREDS = (b"BEGIN NATS USER JWT", b"BEGIN USER NKEY SEED")
 _FAULTS_KEPT = 100
 _SUBJECTS_OVERLAP = 10065
 _NAME_IN_USE = 10058
@@ -98,10 +100,12 @@ def access(
     for path in (creds, ca, cert, key):
         if path is not None:
             try:
-                with open(path, "rb"):
-                    pass
+                with open(path, "rb") as file:
+                    content = file.read(_LARGEST_FILE)
             except OSError as error:
                 raise AgentmonError(f"{path}: {error.strerror}") from None
+            if path == creds and not all(mark in content for mark in _IN_CREDS):  # nats-py would search for ever
+                raise AgentmonError(f"{path}: not a NATS credentials file")
     return Access(tuple(servers), f"{servers[0].split('://')[0]}://{','.join(names)}",
                   user, password, token, creds, ca, cert, key)  # fmt: skip
 
@@ -165,9 +169,12 @@ async def connect(where: Access, name: str) -> Connection:
 
     tls: dict[str, Any] = {}
     if where.ca or where.cert:
-        context = ssl.create_default_context(cafile=where.ca)
-        if where.cert:
-            context.load_cert_chain(where.cert, where.key)
+        try:
+            context = ssl.create_default_context(cafile=where.ca)
+            if where.cert:
+                context.load_cert_chain(where.cert, where.key)
+        except (ssl.SSLError, OSError):
+            raise AgentmonError(f"{where.ca or where.cert}: not the PEM files that TLS needs") from None
         tls["tls"] = context
     nc = Client()
     made = Connection(nc, where, faults)
@@ -188,6 +195,11 @@ async def connect(where: Access, name: str) -> Connection:
         what = faults[-1] if faults else said(error)
         await made.abort()
         raise Unreachable(f"{where.name}: {what}") from None
+    except Exception:  # of what may be wrong inside of a credentials file there is no list, and it is secret
+        await made.abort()
+        if where.creds is None:
+            raise
+        raise AgentmonError(f"{where.creds}: not a NATS credentials file, or a damaged one") from None
     writer = getattr(getattr(nc, "_transport", None), "_io_writer", None)
     sock = writer.get_extra_info("socket") if writer is not None else None
     if sock is not None:  # what has not left this machine when the connection is dropped is never to leave it

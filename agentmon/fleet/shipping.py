@@ -1,5 +1,6 @@
 """Shipping: what the spool has goes through an outlet, each event once; the cursor follows the acknowledgements."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Shipper:
     ) -> None:  # fmt: skip
         self._outlet, self._spool, self._cursor = outlet, spool, cursor
         self._say, self._wait, self._stopped, self._progress = say, wait, stopped, progress
+        self._joined = False
         self._sure = False  # whether all that was ever sent is known to have arrived, or is known not to have
         self._sender = ThreadPoolExecutor(1)
         self._ahead: Batch | None = None
@@ -64,19 +66,27 @@ class Shipper:
                     break
             if not moved:
                 self._wait(_POLL_S)
-        if self._sure:
-            self._save(doubt=False)
+        if self._sure and self._joined:
+            with contextlib.suppress(Unreachable):
+                mark = self._outlet.mark() if self._cursor.doubt and not self._spool.passing else None
+                self._save(self._spool.passing, mark)
 
     def _step(self) -> bool:
         """One batch; whether there was one. Raises Unreachable."""
+        if not self._joined:
+            mark = self._outlet.mark()
+            self._cursor.join(mark)
+            self._spool.restart()
+            self._save(self._cursor.doubt, None if self._cursor.doubt else mark)
+            self._joined = True
         if not self._sure:
             self._clear_doubt()
         batch, self._ahead = self._ahead or self._spool.next(), None
         now = time.monotonic()
         if batch is None:
             self._outlet.idle()
-            if self._cursor.doubt and now - self._moved_at >= _CALM_S:
-                self._save(doubt=False)
+            if self._cursor.doubt and now - self._moved_at >= _CALM_S and not self._spool.passing:
+                self._save(doubt=False, mark=self._outlet.mark())
             return False
         if batch.records:
             if not self._cursor.doubt:  # on disk before anything is on its way
@@ -90,7 +100,7 @@ class Shipper:
         self._spool.done(batch)
         self._moved_at = now
         if self._cursor.doubt and now >= self._save_after:
-            self._save(doubt=True, mark=self._outlet.mark())
+            self._save(doubt=True, mark=None if self._spool.passing else self._outlet.mark())
         return True
 
     def _clear_doubt(self) -> None:

@@ -51,7 +51,8 @@ class _Log:
     size: int = 0
     grown: float = 0.0
     fd: int | None = None
-    arrived: Mapping[str, Place] = field(default_factory=dict)  # what the far end has beyond `shipped`
+    runs: set[str] = field(default_factory=set)  # in doubt
+    arrived: dict[str, Place] = field(default_factory=dict)  # what the far end has beyond `shipped`
 
 
 @dataclass(slots=True)
@@ -87,7 +88,13 @@ class Spool:
         self.bad = 0  # lines that are no events
         self.lost = 0  # logs that went before they were shipped
         self.lost_bytes = 0
-        for name, shipped in cursor.logs.items():
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin where the cursor stands."""
+        self.close()
+        self._logs, self._awake, self._turn = {}, {}, []
+        for name, shipped in self._cursor.logs.items():
             self._logs[name] = _Log(name, runs.log_path(name), shipped, shipped, shipped.size)
         self._look(all_of_them=True)
         for log in self._awake.values():
@@ -116,13 +123,26 @@ class Spool:
             log.arrived = {}
             records: list[Record] = []
             self._read(log, limit, records)
+            log.runs = {record.run_id for record in records}
             found.update((record.run_id, record.team_id) for record in records)
         return found
 
     def arrived(self, places: Mapping[str, Place]) -> None:
         """Pass over what is at the far end already."""
         for log in self._logs.values():
-            log.arrived = places if log.size > log.shipped.offset else {}
+            log.arrived = {run: places[run] for run in log.runs if run in places}
+            log.runs = set()
+
+    @property
+    def passing(self) -> bool:
+        """Whether there is still something to be passed over: the mark it was found after must be kept so long."""
+        nowhere = (-1, -1)
+        return any(
+            log.shipped.offset < log.size
+            and any(place > log.shipped.places.get(run, nowhere) for run, place in log.arrived.items())
+            for log in self._logs.values()
+            if log.arrived
+        )
 
     def next(self) -> Batch | None:
         """Events that have come, from all logs in turn; None where there are none. Where one that was given is not
@@ -209,8 +229,10 @@ class Spool:
         for name, log in [*self._logs.items()]:
             if name not in there and log.fd is None:
                 self._gone(log)
-            elif all_of_them and name not in self._awake and self._measure(log, now) > log.shipped.offset:
-                self._awake[name] = log
+            elif all_of_them and name not in self._awake:
+                size = self._measure(log, now)
+                if size and size != log.shipped.offset:
+                    self._awake[name] = log
         if all_of_them:
             for name, log in [*self._awake.items()]:
                 if log.size <= log.shipped.offset and now - log.grown > _AWAKE_S:

@@ -2,15 +2,15 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage, Tree
 from agentmon.feeds.feed import Feed, Feeds
-from agentmon.replay import Decoder, Fold
+from agentmon.replay import Decoder, Entries, Fold
 from agentmon.telemetry import AgentTelemetry, RunTelemetry
-from agentmon.usage import Sums
+from agentmon.usage import Ledger, Sums
 
 Status = Literal["running", "stopped", "error", "stalled", "lost"]
 
@@ -45,11 +45,12 @@ class Samples:
 class RunWatch:
     """One run: its feed read, its state, and what only a viewer needs."""
 
-    def __init__(self, feed: Feed, say: Callable[[str], None]) -> None:
+    def __init__(self, feed: Feed, say: Callable[[str], None], entries: Entries | None = None) -> None:
         self.name = feed.name
         self.samples = Samples()
         self.models: dict[str, str] = {}  # agent_id -> the model it used last
         self.version = 0  # counts up with every change
+        self.bytes_taken = 0  # at the last poll
         self.over_at: float | None = None
         self.sums: dict[str, Sums] = {}
         self.by_model: dict[str, Sums] = {}
@@ -57,11 +58,11 @@ class RunWatch:
         self.calls_unknown = 0
         self._feed = feed
         self._decoder = Decoder(feed.name, say)
-        self._fold = Fold(self._decoder, self._see)
+        self._fold = Fold(self._decoder, self._see, entries=entries)
         self._busy_at: float | None = None
         self._stall_told_at: float | None = None
         self._sums_due = False
-        self._sums_after = 0.0
+        self._sums_after = self._sums_cost = 0.0
         self._costs: deque[tuple[float, float]] = deque()
 
     @property
@@ -80,14 +81,16 @@ class RunWatch:
         if self.over_at is not None:
             return False
         lines = self._feed.poll()
+        self.bytes_taken = sum(map(len, lines))
         if lines:
-            self._fold.take(lines)
+            self._take(lines)
             self.version += 1
         elif self._feed.over(self._decoder.closed):
             self._fold.end(self._feed.rest)
             self._feed.close()
             self.over_at = time.monotonic()
             self.version += 1
+            self._sums_after = 0.0  # these are the last ones
         self._sum_up()
         return bool(lines)
 
@@ -134,6 +137,9 @@ class RunWatch:
         """Let the feed go."""
         self._feed.close()
 
+    def _take(self, lines: list[bytes]) -> None:
+        self._fold.take(lines)
+
     def _see(self, event: Event) -> None:
         match event.payload:
             case ProcessMetrics() as metrics:
@@ -154,9 +160,9 @@ class RunWatch:
             return
         self._sums_due = False
         state = self.state
-        self.totals, self.sums, self.by_model = state.usage.totals(), state.usage.by_agent(), state.usage.by_model()
-        self.calls_unknown = state.usage.calls_unknown()
-        self._sums_after = time.monotonic() + (time.monotonic() - began) / _SUMS_SHARE
+        self._take_sums(state.usage)
+        self._sums_cost = time.monotonic() - began
+        self._sums_after = began + self._sums_cost / _SUMS_SHARE
         self.version += 1
         if self.totals.cost_usd is not None and state.last_updated is not None:
             if not self._costs and state.started_at is not None:
@@ -164,6 +170,10 @@ class RunWatch:
             self._costs.append((state.last_updated, self.totals.cost_usd))
             while len(self._costs) > 2 and self._costs[1][0] < state.last_updated - _COST_WINDOW_S:
                 self._costs.popleft()
+
+    def _take_sums(self, usage: Ledger) -> None:
+        self.totals, self.sums, self.by_model = usage.totals(), usage.by_agent(), usage.by_model()
+        self.calls_unknown = usage.calls_unknown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,25 +205,40 @@ class Shown:
 
 
 class Board:
-    """The runs of some feeds; those that ended are let go after a while, unless the feeds keep them."""
+    """The runs of some feeds; those that ended are let go after a while, unless their feeds keep them.
 
-    def __init__(self, feeds: Feeds, say: Callable[[str], None]) -> None:
+    watched: makes the RunWatch of a feed.
+    """
+
+    def __init__(
+        self, feeds: Feeds | Sequence[Feeds], say: Callable[[str], None],
+        watched: Callable[[Feed, Callable[[str], None]], RunWatch] = RunWatch,
+    ) -> None:  # fmt: skip
         self._say = say
-        self._feeds = feeds
+        self._feeds: Sequence[Feeds] = feeds if isinstance(feeds, Sequence) else (feeds,)
+        self._watched = watched
         self._watches: dict[str, RunWatch] = {}
+        self._kept: set[str] = set()
 
     def poll(self) -> bool:
         """Read what has come everywhere; whether there is more at once."""
-        if not self._feeds.keeps:
-            self._let_go()
-        for feed in self._feeds.found():
-            self._watches[feed.name] = RunWatch(feed, self._say)
+        self.refresh()
         moved = [watch.poll() for watch in [*self._watches.values()]]
         return any(moved)
 
+    def refresh(self) -> list[RunWatch]:
+        """Take up the runs that are new, and let old ones go: those are given back."""
+        gone = self._let_go()
+        for feeds in self._feeds:
+            for feed in feeds.found():
+                self._watches[feed.name] = self._watched(feed, self._say)
+                if feeds.keeps:
+                    self._kept.add(feed.name)
+        return gone
+
     def watches(self) -> list[RunWatch]:
         """All runs, those that are over last."""
-        return sorted(self._watches.values(), key=lambda w: (w.over_at is not None and not self._feeds.keeps, w.name))
+        return sorted(self._watches.values(), key=self._order)
 
     def shown(self, team: str | None = None) -> Iterator[Shown]:
         """The agents, the run's own first; of a team."""
@@ -224,15 +249,29 @@ class Board:
             for agent in sorted(state.agents.values(), key=lambda a: (a.agent_id != state.agent_id, a.agent_id)):
                 yield Shown(watch, agent)
 
+    def drop(self, watch: RunWatch) -> None:
+        """Let one run go."""
+        watch.close()
+        if self._watches.get(watch.name) is watch:
+            del self._watches[watch.name]
+            self._kept.discard(watch.name)
+
     def close(self) -> None:
         """Let the feeds go."""
         for watch in self._watches.values():
             watch.close()
-        self._feeds.close()
+        for feeds in self._feeds:
+            feeds.close()
 
-    def _let_go(self) -> None:
+    def _order(self, watch: RunWatch) -> tuple[bool, str]:
+        return watch.over_at is not None and watch.name not in self._kept, watch.name
+
+    def _let_go(self) -> list[RunWatch]:
         now = time.monotonic()
-        for name, watch in [*self._watches.items()]:
-            if watch.over_at is not None and now - watch.over_at > _ENDED_KEPT_S:
-                watch.close()
-                del self._watches[name]
+        old = [
+            watch for name, watch in self._watches.items()
+            if watch.over_at is not None and now - watch.over_at > _ENDED_KEPT_S and name not in self._kept
+        ]  # fmt: skip
+        for watch in old:
+            self.drop(watch)
+        return old

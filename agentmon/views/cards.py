@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from agentmon.views.board import Shown, Status
+from agentmon.views.figures import count, lasted, memory, money
 from agentmon.views.phrases import alert, git
 from agentmon.views.text import (
     BOLD,
@@ -17,14 +18,10 @@ from agentmon.views.text import (
     Ink,
     Segment,
     clean,
-    count,
     cut,
-    lasted,
-    memory,
-    money,
     spark,
     width,
-)  # fmt: skip
+)
 
 _BADGES: dict[Status, Segment] = {
     "running": (GREEN, "● running"),

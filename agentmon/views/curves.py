@@ -100,6 +100,13 @@ class Curves:
             self._calls += 1
             self._pending = True
 
+    def recall(self, time: float, cpu: Gauge, memory: Gauge) -> None:
+        """Samples that were summed up before; `time` is about when."""
+        point = self._at(time)
+        for gauges, sums in (((point.cpu, self.cpu), cpu), ((point.memory, self.memory), memory)):
+            for gauge in gauges:
+                gauge.merge(sums)
+
     def close(self, usage: Ledger, last: float | None) -> None:
         """All events were taken, the last of them at `last`: the last point has the fold's totals."""
         if self._pending:

@@ -7,26 +7,9 @@ from itertools import islice
 from agentmon.usage import Sums
 from agentmon.views.board import Shown
 from agentmon.views.cards import badge, usage_row
-from agentmon.views.phrases import alert, fate, git, many
-from agentmon.views.text import (
-    BOLD,
-    CYAN,
-    DIM,
-    GREEN,
-    LEVELS,
-    PLAIN,
-    RED,
-    YELLOW,
-    Ink,
-    Segment,
-    clean,
-    clock,
-    count,
-    lasted,
-    memory,
-    money,
-    spark,
-)  # fmt: skip
+from agentmon.views.figures import clock, count, lasted, many, memory, money
+from agentmon.views.phrases import alert, fate, git
+from agentmon.views.text import BOLD, CYAN, DIM, GREEN, LEVELS, PLAIN, RED, YELLOW, Ink, Segment, clean, spark
 
 _LABEL = 9
 

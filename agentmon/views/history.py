@@ -3,30 +3,16 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agentmon.views.text import (
-    BOLD,
-    CYAN,
-    DIM,
-    GREEN,
-    PLAIN,
-    RED,
-    YELLOW,
-    Ink,
-    Segment,
-    clean,
-    clock,
-    count,
-    fit,
-    lasted,
-    money,
-    width,
-)  # fmt: skip
+from agentmon.views.figures import clock, count, lasted, money
+from agentmon.views.text import BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, Ink, Segment, clean, fit, width
 
 Row = Mapping[str, Any]
 
+_YEAR_S = 360 * 86400
 _LEAST = 6  # cells of a name
 _MOST = 32
 _BAR = 10
@@ -108,16 +94,6 @@ def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:
     return out.getvalue()
 
 
-def size(number: int) -> str:
-    """Bytes as people read them."""
-    amount = float(number)
-    for unit in ("B", "KiB", "MiB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} GiB"
-
-
 def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
@@ -140,7 +116,9 @@ def _state(row: Row) -> tuple[str, str]:
 
 
 def _when(timestamp: float | None) -> str:
-    return "-" if timestamp is None else clock(timestamp, "%m-%d %H:%M")
+    """Without the year for what is younger than one."""
+    young = timestamp is not None and abs(time.time() - timestamp) < _YEAR_S
+    return clock(timestamp, "%m-%d %H:%M" if young else "%Y-%m-%d")[:11]
 
 
 def _is_part(row: Row) -> bool:

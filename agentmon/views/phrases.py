@@ -1,22 +1,8 @@
 """Phrases: what one event says, in the words of a person. Texts are cleaned already."""
 
 from agentmon.events import ActivityLog, Alert, Gap, GitActivity, Lifecycle, Payload, ProcessMetrics, TokenUsage
-from agentmon.views.text import (
-    BOLD,
-    CYAN,
-    DIM,
-    GREEN,
-    LEVELS,
-    MAGENTA,
-    PLAIN,
-    RED,
-    YELLOW,
-    Segment,
-    clean,
-    count,
-    memory,
-    money,
-)  # fmt: skip
+from agentmon.views.figures import count, many, memory, money
+from agentmon.views.text import BOLD, CYAN, DIM, GREEN, LEVELS, MAGENTA, PLAIN, RED, YELLOW, Segment, clean
 
 KINDS = {
     "lifecycle": "run", "metrics_update": "use", "git_activity": "git", "llm_call": "llm", "log_entry": "log",
@@ -105,11 +91,6 @@ def fate(end: Lifecycle) -> str:
     else:
         how = clean(end.reason or "in an unknown way")
     return f"{how} after {end.duration_s:.1f} s" if end.duration_s is not None else how
-
-
-def many(number: int, one: str, more: str) -> str:
-    """`1 process`, `2 processes`."""
-    return f"{number} {one if number == 1 else more}"
 
 
 def _usage(usage: TokenUsage) -> str:

@@ -10,7 +10,7 @@ from agentmon.replay import fold_file
 from agentmon.telemetry import RunTelemetry
 from agentmon.usage import Sums
 from agentmon.views.curves import Curves
-from agentmon.views.wording import duration, mebibytes, offset
+from agentmon.views.figures import duration, mebibytes, money, offset
 
 GIT_KEPT = 200
 ERRORS_KEPT = 10
@@ -52,7 +52,8 @@ class SourceRow:
 
 @dataclass(slots=True)
 class Report:
-    """One run; `state` is the fold. alive: somebody still writes its log; troubles: what could not be read."""
+    """One run; `state` is the fold. alive: somebody still writes its log; recalled: the log is gone, this is what the
+    history kept; troubles: what could not be read."""
 
     state: RunTelemetry = field(default_factory=RunTelemetry)
     curves: Curves = field(default_factory=Curves)
@@ -60,6 +61,7 @@ class Report:
     errors: "deque[Moment[ActivityLog]]" = field(default_factory=lambda: deque(maxlen=ERRORS_KEPT))
     alerts: "deque[Moment[Alert]]" = field(default_factory=lambda: deque(maxlen=ALERTS_KEPT))
     alive: bool = False
+    recalled: bool = False
     troubles: list[str] = field(default_factory=list)
     _git_exact: bool = False
 
@@ -190,7 +192,7 @@ class Report:
         if sums.total_tokens is not None:
             yield "Tokens", f"{sums.total_tokens:,}"
         if sums.cost_usd is not None:
-            yield "Cost", f"${sums.cost_usd:,.4f}"
+            yield "Cost", money(sums.cost_usd)
         if commits := self.state.git_operations.get("commit"):
             yield "Commits", f"{commits:,}"
         if errors := self.state.log_levels.get("error"):

@@ -11,8 +11,9 @@ import orjson
 from agentmon import __version__
 from agentmon.views import page, rows
 from agentmon.views.charts import Chart, Line, Mark, figure, gathered
+from agentmon.views.figures import count, mebibytes, money, offset, percent
 from agentmon.views.report import Report
-from agentmon.views.wording import mebibytes, money, offset, percent, printable, short, visible
+from agentmon.views.text import printable, visible
 
 _SIGNS = {"commit": "●", "merge": "◆", "push": "▲"}
 _OTHER_SIGN = "○"
@@ -81,9 +82,11 @@ def _tables(report: Report) -> Iterator[str]:
         yield "<h2>Tokens and cost</h2>\n" + _table(usage, rows.USAGE_HEAD, rows.USAGE_RIGHT)
     if told := [*rows.sources(report)]:
         yield "<h2>Who told these figures</h2>\n" + _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT)
-    if acts := [*rows.git(report)]:
-        counts = f"<small>{_text(rows.git_words(report))}</small>"
-        yield f"<h2>Git{counts}</h2>\n" + _table(acts, rows.GIT_HEAD, {"files", "lines"}, "git-")
+    acts = [*rows.git(report)]
+    if words := rows.git_words(report):
+        yield f"<h2>Git<small>{_text(words)}</small></h2>\n"
+    if acts:
+        yield _table(acts, rows.GIT_HEAD, {"files", "lines"}, "git-")
     levels = report.state.log_levels
     if report.errors:
         counts = f"<small>{levels.get('error', 0):,} errors, {levels.get('warning', 0):,} warnings</small>"
@@ -132,7 +135,7 @@ def _charts(report: Report) -> Iterator[Chart]:
             f'<span class="key output">{sums.output_tokens or 0:,} output</span>'
         )
         lines = [Line("output", both, base=given, steps=True), Line("input", given, steps=True)]
-        yield Chart("tokens", "Tokens", words, lines, short)
+        yield Chart("tokens", "Tokens", words, lines, count)
     cost = [u.cost_usd if u else None for u in usages]
     if any(cost):
         yield Chart("cost", "Cost", f"{money(sums.cost_usd)} in all", [Line("cost", cost, steps=True)], _dollars)

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 
 from agentmon.views import rows
 from agentmon.views.report import Report
-from agentmon.views.wording import printable
+from agentmon.views.text import printable
 
 _MESSAGE = 300
 _OURS = rows.USAGE_RIGHT | {"at", "files", "lines", "value", "limit", "in the sums", "off the exact figures"}
@@ -40,11 +40,13 @@ def _lines(report: Report) -> Iterator[str]:
         ("Missing", report.missing(), rows.MISSING_HEAD, ()),
     ):
         cells = [*made]
-        if cells:
+        words = rows.git_words(report) if title == "Git" else ""
+        if cells or words:
             yield f"## {title}"
             yield ""
-            if title == "Git":
-                yield code(rows.git_words(report)) + "\n"
+            if words:
+                yield code(words) + "\n"
+        if cells:
             yield from _table(cells, head, right)
 
 

@@ -8,9 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agentmon.views import rows
+from agentmon.views.figures import count, counted, duration, mebibytes, money, offset, percent
 from agentmon.views.plot import Plot, block_lines
 from agentmon.views.report import Report
-from agentmon.views.wording import counted, duration, mebibytes, money, offset, percent, printable, short
+from agentmon.views.text import printable
 
 GIT_SHOWN = 15
 _WIDE = 140  # columns from which plots stand side by side
@@ -50,14 +51,15 @@ def parts(report: Report, width: int, unicode: bool) -> Iterator[RenderableType]
     if told:
         yield _heading("Who told these figures")
         yield _table(told, rows.SOURCE_HEAD, rows.USAGE_RIGHT, {"off the exact figures"}, width)
-    if report.git:
+    if report.git or report.state.git_operations:
         yield _heading("Git", rows.git_words(report))
+    if report.git:
         acts = [*rows.git(report)]
         if len(acts) > GIT_SHOWN:
             yield Text(f"  … {len(acts) - GIT_SHOWN:,} more before", "dim")
         yield _table(acts[-GIT_SHOWN:], rows.GIT_HEAD, {"files", "lines"}, {"branch", "message"}, width)
     levels = report.state.log_levels
-    if report.errors or levels.get("warning"):
+    if levels.get("error") or levels.get("warning"):
         yield _heading("Log", counted({name: levels[name] for name in ("error", "warning", "info") if name in levels}))
         for at, agent, message in rows.errors(report):
             line = Text(f"{at:>8}  ", "dim").append(f"{printable(agent)}  ", "not dim")
@@ -122,7 +124,7 @@ def _each_plot(report: Report) -> Iterator[tuple[Plot, str]]:
             f"{value:,} {name}"
             for name, value in (("input", sums.input_tokens), ("output", sums.output_tokens)) if value is not None
         )  # fmt: skip
-        yield Plot("Tokens", f"{words}, summed up over time", spent, short), "green"
+        yield Plot("Tokens", f"{words}, summed up over time", spent, count), "green"
     costs = [u.cost_usd if u else None for u in usages]
     if any(costs):
         yield Plot("Cost", f"{money(sums.cost_usd)}, summed up over time", costs, money), "yellow"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from agentmon.events import Alert, GitActivity
+from agentmon.views.figures import UNKNOWN, clock, counted, mebibytes, money, percent, whole
 from agentmon.views.report import Moment, Report, SourceRow
-from agentmon.views.wording import UNKNOWN, clock, count, counted, mebibytes, money, percent
 
 USAGE_HEAD = ("agent", "model", "input", "cached", "output", "cost", "cost by", "source")
 USAGE_RIGHT = frozenset({"input", "cached", "output", "cost"})
@@ -24,14 +24,14 @@ def usage(report: Report) -> Iterator[Row]:
         sums = row.sums
         estimated = " (estimated)" if sums.estimated else ""
         yield (
-            row.agent, row.model or UNKNOWN, count(sums.input_tokens), count(sums.cache_read_tokens),
-            count(sums.output_tokens), money(sums.cost_usd), ", ".join(row.costs),
+            row.agent, row.model or UNKNOWN, whole(sums.input_tokens), whole(sums.cache_read_tokens),
+            whole(sums.output_tokens), money(sums.cost_usd), ", ".join(row.costs),
             ", ".join(row.sources) + estimated,
         )  # fmt: skip
     if len(rows) > 1:
         sums = report.state.usage.totals()
         yield (
-            "all", "", count(sums.input_tokens), count(sums.cache_read_tokens), count(sums.output_tokens),
+            "all", "", whole(sums.input_tokens), whole(sums.cache_read_tokens), whole(sums.output_tokens),
             money(sums.cost_usd), "", "",
         )  # fmt: skip
 
@@ -44,7 +44,7 @@ def sources(report: Report) -> Iterator[Row]:
     for row in rows:
         sums = row.sums
         yield (
-            row.source, count(sums.input_tokens), count(sums.output_tokens), money(sums.cost_usd),
+            row.source, whole(sums.input_tokens), whole(sums.output_tokens), money(sums.cost_usd),
             "yes" if row.counted else "no", _off(row),
         )  # fmt: skip
 
@@ -58,7 +58,7 @@ def git(report: Report) -> Iterator[Row]:
 def git_words(report: Report) -> str:
     """How many acts of which kind; which of them are in the timeline, if not all."""
     seen = sum(report.state.git_operations.values())
-    rest = f"; the last {len(report.git):,} in detail" if seen > len(report.git) else ""
+    rest = f"; the last {len(report.git):,} in detail" if seen > len(report.git) > 0 else ""
     return counted(report.state.git_operations) + rest
 
 
@@ -95,7 +95,7 @@ def about(report: Report) -> Iterator[tuple[str, str]]:
     if start is not None and start.parent_run_id:
         yield "inside of", start.parent_run_id
     if state.started_at is not None:
-        yield "started", clock(state.started_at, date=True)
+        yield "started", clock(state.started_at, "%Y-%m-%d %H:%M:%S")
     yield "ended", report.fate()
 
 
@@ -107,7 +107,8 @@ def cpu(report: Report) -> str:
 
 def memory(report: Report) -> str:
     """Memory in words."""
-    return f"mean {mebibytes(report.curves.memory.mean)}, peak {mebibytes(report.state.peak_memory_mb)}"
+    peak = f"peak {mebibytes(report.state.peak_memory_mb)}"
+    return peak if report.recalled else f"mean {mebibytes(report.curves.memory.mean)}, {peak}"
 
 
 def _act(act: GitActivity) -> Row:

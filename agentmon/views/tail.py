@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from agentmon.events import ActivityLog, Event, Level
+from agentmon.views.figures import clock
 from agentmon.views.phrases import kind, phrase
-from agentmon.views.text import CYAN, DIM, LEVELS, PLAIN, Ink, clean, clock, fit, width
+from agentmon.views.text import CYAN, DIM, LEVELS, PLAIN, Ink, clean, fit, width
 
 RANK = {"info": 0, "warning": 1, "error": 2}
 _WIDEST = 20
@@ -61,7 +62,7 @@ class Lines:
             yield ink.paint(DIM, f"--- {day} ---")
         agent = clean(event.agent_id, 256)
         self._agents = min(_WIDEST, max(self._agents, width(agent)))
-        at = clock(event.timestamp, "%H:%M:%S.%f")[:12]
+        at = clock(event.timestamp, "%H:%M:%S.%f")
         style, name = kind(event.payload)
         head = f"{ink.paint(DIM, at)} {ink.paint(CYAN, fit(agent, self._agents))} {ink.paint(style, fit(name, 7))} "
         if isinstance(event.payload, ActivityLog) and "\n" in event.payload.message:

@@ -1,4 +1,4 @@
-"""Text for a terminal: what agents printed made harmless, fitted into cells, coloured; numbers as people read them.
+"""Text for a terminal: what agents printed made harmless, fitted into cells, coloured.
 
 Whatever a child printed is untrusted: `clean` leaves nothing that a terminal would obey, and there is no markup.
 """
@@ -7,7 +7,6 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterable
-from datetime import datetime
 
 Segment = tuple[str, str]  # a style (SGR parameters, may be empty), and a text
 
@@ -34,6 +33,17 @@ def clean(text: str, longest: int = 4096) -> str:
         return text
     text = _ESCAPES.sub("", text).translate(_ALIKE)
     return "".join(c for c in text if (c <= "~" and c >= " ") or unicodedata.category(c) not in _UNSEEN)
+
+
+def printable(text: object, limit: int | None = None) -> str:
+    """Foreign text in one line, its blanks made one; `limit` characters at most."""
+    line = " ".join(clean(str(text)).split())
+    return line[: limit - 1] + "…" if limit is not None and len(line) > limit else line
+
+
+def visible(line: str) -> str:
+    """One line clean, with its blanks."""
+    return clean(line.expandtabs(4))
 
 
 def width(text: str) -> int:
@@ -99,53 +109,3 @@ def spark(values: Iterable[float | None], cells: int, top: float = 0.0) -> str:
     most = max([top, *known]) or 1.0
     bars = "".join(" " if v is None else _BLOCKS[min(7, int(max(v, 0.0) / most * 7.999))] for v in shown)
     return bars.rjust(max(0, cells))
-
-
-def count(number: int | None) -> str:
-    """12, 3.4k, 56k, 7.8M; `-` for unknown."""
-    if number is None:
-        return "-"
-    amount = float(number)
-    for unit in ("", "k", "M", "G"):
-        if amount < 999.5 or unit == "G":
-            return f"{amount:.0f}{unit}" if not unit or amount >= 99.95 else f"{amount:.1f}{unit}"
-        amount /= 1000
-    return ""
-
-
-def memory(mib: float | None) -> str:
-    """MiB or GiB."""
-    if mib is None:
-        return "-"
-    if mib < 9.95:
-        return f"{mib:.1f}M"
-    return f"{mib:.0f}M" if mib < 1000 else f"{mib / 1024:.1f}G"
-
-
-def money(usd: float | None) -> str:
-    """US dollars."""
-    if usd is None:
-        return "-"
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}"
-
-
-def lasted(seconds: float | None) -> str:
-    """12s, 3m05s, 2h07m, 3d04h."""
-    if seconds is None:
-        return "-"
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02d}h"
-
-
-def clock(timestamp: float, pattern: str = "%H:%M:%S") -> str:
-    """The local time; dashes for a number that is no time."""
-    try:
-        return datetime.fromtimestamp(timestamp).strftime(pattern)
-    except (ValueError, OverflowError, OSError):
-        return "--:--:--"

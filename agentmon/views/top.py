@@ -8,7 +8,8 @@ from agentmon.usage import Sums
 from agentmon.views import detail
 from agentmon.views.board import Board, Shown
 from agentmon.views.cards import LEAST_HEIGHT, LEAST_WIDTH, card, line
-from agentmon.views.text import BOLD, DIM, PLAIN, RED, YELLOW, Ink, Segment, clean, clock, count, money
+from agentmon.views.figures import clock, count, money
+from agentmon.views.text import BOLD, DIM, PLAIN, RED, YELLOW, Ink, Segment, clean
 
 _GOOD_HEIGHT = 9
 _TALLEST = 16

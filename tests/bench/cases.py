@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import generate, reporting
+from tests.bench import generate, reporting, views
 from tests.bench.measure import (
     Fed,
     Place,
@@ -42,6 +42,7 @@ class Sizes:
     idle: float = 10.0
     log_mb: float = 100
     hostile_mb: float = 50
+    runs: int = 10_000
 
 
 @dataclass(frozen=True)
@@ -319,7 +320,25 @@ def report(place: Place, sizes: Sizes) -> Iterator[Row]:
             yield Row("report", what, value, unit, "jq -s" if held else "", peer, 0.2 if held else None)
 
 
+# ------------------------------------------------------------------ history, top
+
+
+def history(place: Place, sizes: Sizes) -> Iterator[Row]:
+    """The history of so many runs."""
+    yield from _viewed("history", views.history(place, sizes))
+
+
+def top(place: Place, sizes: Sizes) -> Iterator[Row]:
+    """The live view."""
+    yield from _viewed("top", views.top(place, sizes))
+
+
+def _viewed(case: str, figures: Iterator[views.Figure]) -> Iterator[Row]:
+    for what, value, unit, click, most in figures:
+        yield Row(case, what, value, unit, "python -c 'import click'" if click else "", click, most)
+
+
 CASES: dict[str, Case] = {
     "throughput": throughput, "latency": latency, "start": start, "idle": idle, "parsing": parsing,
-    "report": report,
+    "report": report, "history": history, "top": top,
 }  # fmt: skip

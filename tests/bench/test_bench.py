@@ -16,6 +16,6 @@ def test_quick_run_prints_one_table():
     )
     assert done.returncode == 0, done.stderr
     cases = {line.split()[0] for line in done.stdout.splitlines()[2:] if line[:1].isalpha()}
-    assert {"throughput", "latency", "start", "idle", "parsing"} <= cases
+    assert {"throughput", "latency", "start", "idle", "parsing", "report", "history", "top"} <= cases
     assert "plain baseline" in done.stdout
     assert "events (" not in done.stderr, "events are missing"

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
+from typing import Any
 
 import orjson
 import pytest
@@ -163,6 +164,35 @@ def test_top_prints_a_team(wrapper, server):
     one = view(wrapper, "top", server.url, "--once", "run-ops")
     assert b"agent-web" not in one.stdout
     assert b"agent-ops" in one.stdout
+
+
+def _messages(frame: str | bytes) -> list[dict[str, Any]]:
+    raw = orjson.loads(frame)
+    return raw["data"]["events"] if raw.get("event") == "batch" else [raw]
+
+
+def test_two_servers_of_a_dashboard_share_nothing(wrapper, server):
+    client = pytest.importorskip("websockets.sync.client")
+    pytest.importorskip("fastapi")
+    for team in ("web", "ops"):
+        log(wrapper, f"run-{team}", 3, end=False, team=team, agent=f"agent-{team}").called()
+    shipper = start(wrapper, server.url, "--follow")
+    elsewhere = Wrapper(wrapper.folder / "elsewhere")
+    words = [sys.executable, "-m", "agentmon", "serve", "--port", "0", "--from", server.url]
+    servers = [
+        Popen([*words, *more], env=elsewhere.env, stdout=PIPE, stderr=DEVNULL) for more in ([], ["--team", "web"])
+    ]
+    for process, expected in zip(servers, ({"agent-web", "agent-ops"}, {"agent-web"}), strict=True):
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        with client.connect(f"{url.replace('http', 'ws')}ws") as socket:
+            agents: set[str] = set()
+            while agents != expected:
+                agents |= {raw["agent_id"] for raw in _messages(socket.recv(20)) if raw.get("agent_id")}
+                assert agents <= expected
+        process.terminate()
+        process.communicate(timeout=20)
+    stop(shipper)
 
 
 @pytest.mark.parametrize("command", [["tail"], ["tail", "-f"], ["top", "--once"]])

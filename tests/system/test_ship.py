@@ -2,7 +2,6 @@
 
 import os
 import signal
-import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from fleet_logs import argv, grow, kill, log, ship, start, stop
 from fleet_stream import count, same, stored, with_jetstream
 from nats.js import api
-from nats_server import NatsServer, Proxy, running, url_with
+from nats_server import NatsServer, Proxy, running
 from wrapper import Wrapper, python, until
 
 from agentmon.events import ActivityLog
@@ -76,6 +75,23 @@ def test_one_shipper_for_a_destination(wrapper, server):
     assert f"process {shipper.pid}" in second.stderr.decode()
     stop(shipper)
     ship(wrapper, server.url)
+
+
+def test_a_server_by_another_name_is_the_same(wrapper, server):
+    other = server.url.replace("127.0.0.1", "localhost")
+    made = log(wrapper, "run", 100, end=False)
+    ship(wrapper, server.url, "--duplicate-window", _WINDOW)
+    grow(made, 100)
+    until(lambda: _forgotten(server.url), "the window to pass")
+    assert "100 events shipped" in ship(wrapper, other)
+    grow(made, 100)
+    shipper = start(wrapper, server.url, "--follow")
+    until(lambda: count(server.url) == 301, "the rest")
+    second = subprocess.run(argv(other), env=wrapper.env, capture_output=True, timeout=30)
+    assert second.returncode == 125
+    assert f"process {shipper.pid}" in second.stderr.decode()
+    stop(shipper)
+    same(stored(server.url), wrapper.run_logs())
 
 
 def test_the_stream_is_made_with_limits(wrapper, server):
@@ -336,53 +352,3 @@ def test_too_large_for_the_stream_alone(wrapper, server):
     assert "event 102 (log_entry) is left out: message size exceeds maximum allowed" in said
     lines = made.path.read_bytes().splitlines()
     assert [m.data for m in stored(server.url, "EVENTS")] == lines[:101] + lines[102:]
-
-
-# ------------------------------------------------------------------ access
-
-
-def test_credentials_are_used_and_never_said(wrapper, tmp_path):
-    log(wrapper, "run", 5)
-    with running(tmp_path / "auth", 'authorization { user: me, password: "s3cr:et" }') as server:
-        wrong = subprocess.run(
-            argv(url_with(server.url, "me:wr0ng"), "--patience", "1s"), env=wrapper.env, capture_output=True, timeout=30
-        )
-        assert wrong.returncode == 125
-        assert b"Authorization" in wrong.stderr
-        assert b"wr0ng" not in wrong.stderr
-        said = ship(wrapper, url_with(server.url, "me:s3cr%3Aet"))
-        assert "s3cr" not in said
-        assert count(server.url, user="me", password="s3cr:et") == 7
-    state = wrapper.state / "agentmon" / "ship"
-    for path in state.iterdir():
-        assert "s3cr" not in path.read_text() + path.name
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize(
-    ("url", "what"),
-    [
-        ("ftp://x:1", "nats://HOST:PORT"),
-        ("nats://", "nats://HOST:PORT"),
-        ("nats://me:s3cret@host:port", "nats://HOST:PORT"),
-        ("x", "nats://HOST:PORT"),
-    ],
-)
-def test_bad_addresses(url, what, wrapper):
-    done = subprocess.run(argv(url), env=wrapper.env, capture_output=True, timeout=30)
-    assert done.returncode == 125
-    assert what in done.stderr.decode()
-    assert b"s3cret" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_server_without_jetstream(wrapper, tmp_path):
-    log(wrapper, "run", 5)
-    with running(tmp_path / "bare") as server:
-        server.kill()
-        conf = server.folder / "nats.conf"
-        conf.write_text(conf.read_text().splitlines()[0] + "\n")
-        server.start()
-        done = subprocess.run(argv(server.url, "--patience", "1s"), env=wrapper.env, capture_output=True, timeout=30)
-    assert done.returncode == 125
-    assert "JetStream is not enabled there" in done.stderr.decode()

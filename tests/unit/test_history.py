@@ -13,6 +13,7 @@ from agentmon import index, index_query, indexing
 from agentmon.events import Lifecycle, TokenUsage
 from agentmon.index_query import Wanted
 from agentmon.views import history as view
+from agentmon.views.figures import size
 from agentmon.views.text import Ink, width
 
 DAY = 86400.0
@@ -140,4 +141,4 @@ def test_the_shortest_beginning(opened):
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 KiB"), (3 << 30, "3.0 GiB")])
 def test_sizes(number, text):
-    assert view.size(number) == text
+    assert size(number) == text

@@ -352,3 +352,95 @@ def test_pruning(history, monkeypatch):
     assert sorted(path.stem for path in history.runs.iterdir()) == ["b", "c", "d", "w"]
     assert len(history.rows()) == 5
     assert runs.is_written(written.path)
+
+
+def test_what_changes_while_no_log_comes_or_goes(history, monkeypatch):
+    """Where the folder has not changed since, only what may have grown is looked at, and it is seen."""
+    monkeypatch.setattr(runs, "_COARSE_S", 0.0)
+    made = "20270101T000000000Z-00000001"
+    history.finished(made)
+    going, given = history.log("20270102T000000000Z-00000002"), history.finished("given")
+    going.started()
+    assert {row["run_id"]: row["state"] for row in history.rows()}[going.run_id] == "running"
+    assert history.rows() == history.rows()
+    scanned = []
+    found = indexing._found
+    monkeypatch.setattr(indexing, "_found", lambda: scanned.append(1) or found())
+    going.called()
+    with open(given.path, "ab") as log:
+        log.write(given.line(TokenUsage("m", 5, 5, 10, call_id="late", source="sdk")))
+    rows = {row["run_id"]: row for row in history.rows()}
+    assert (rows[going.run_id]["total_tokens"], rows["given"]["total_tokens"]) == (1200, 1210)
+    assert not scanned
+    going.ended()
+    going.release()
+    assert {row["state"] for row in history.rows()} == {"stopped"}
+    assert not scanned
+    history.finished("20270103T000000000Z-00000003")
+    assert len(history.rows()) == 4
+    assert scanned
+
+
+@pytest.mark.parametrize("how", ["forget", "another database"])
+def test_a_mark_of_before_is_not_believed(history, monkeypatch, how):
+    monkeypatch.setattr(runs, "_COARSE_S", 0.0)
+    history.finished("one")
+    assert len(history.rows()) == 1
+    assert len(history.rows()) == 1
+    if how == "forget":
+        with closing(history.open()) as opened:
+            indexing.forget(opened, True)
+            opened.db.execute("DELETE FROM runs")
+    else:
+        history.path.unlink()
+    assert len(history.rows()) == 1
+
+
+def test_what_lies_among_the_logs_and_is_none(history):
+    """Folders, pipes, devices and dangling links hang nobody, and are no runs."""
+    history.finished("one")
+    (history.runs / "folder.ndjson").mkdir()
+    (history.runs / "20270101T000000000Z-00000001.ndjson").mkdir()
+    os.mkfifo(history.runs / "pipe.ndjson")
+    os.mkfifo(history.runs / "20270101T000000000Z-00000002.ndjson")
+    (history.runs / "nowhere.ndjson").symlink_to("/nonexistent")
+    (history.runs / "null.ndjson").symlink_to("/dev/null")
+    assert history.row()["run_id"] == "one"
+    assert [log.stem for log in runs.all_logs()] == ["one"]
+    assert [old.name for old in pruning.plan(-1e9, 0)] in ([], ["one"])
+    assert not runs.is_written(history.runs / "pipe.ndjson")
+    runs.prune(-1e9)
+    assert (history.runs / "pipe.ndjson").exists()
+
+
+def test_a_locked_database_is_waited_for_and_then_named(history, monkeypatch):
+    history.finished("one")
+    assert history.row()
+    holder = sqlite3.connect(history.path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(index, "_BUSY_S", 0.05)
+    assert history.row()  # nothing is new: nothing is to be written
+    history.finished("two")
+    with pytest.raises(AgentmonError, match="in use by another program"):
+        history.rows()
+    holder.execute("COMMIT")
+    assert len(history.rows()) == 2
+    holder.close()
+
+
+def test_clocks_that_jump(history):
+    """Back by a day, ahead by years, and to times that no calendar has."""
+    log = history.log("one")
+    log.started()
+    for at in (START - 86400, START + 3 * 365 * 86400, -5.0, 1e15):
+        log.now = at
+        log.used()
+        log.called()
+    log.now = START + 60
+    log.ended()
+    log.release()
+    row = history.row()
+    assert (row["state"], row["duration_s"], row["total_tokens"]) == ("stopped", 12.0, 4800)
+    with closing(history.open()) as opened:
+        assert len(index_query.sums(opened, Wanted(), "day")) == 1
+    assert len(history.minutes("one")) == 4

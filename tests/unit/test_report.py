@@ -53,7 +53,7 @@ def test_demo_as_json():
 
 def test_demo_as_markdown():
     text = asked(DEMO, "--md").stdout
-    assert "| `agentmon.demo` | `–` | 8,540 |" in text
+    assert "| `agentmon.demo` | `-` | 8,540 |" in text
     assert "| `commit` | `feature/login` | `7b9abe5 Add the login and its test` | 2 | +6 -0 |" in text
 
 

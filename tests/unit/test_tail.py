@@ -12,8 +12,9 @@ from run_logs import START, Log
 
 from agentmon.commands.words import Moment
 from agentmon.events import ActivityLog, Alert, Event, Gap, Lifecycle, TokenUsage
+from agentmon.views.figures import count, lasted, memory, money
 from agentmon.views.tail import Lines, Wanted
-from agentmon.views.text import Ink, clean, count, cut, fit, lasted, memory, money, spark, wants_colour, width
+from agentmon.views.text import Ink, clean, cut, fit, spark, wants_colour, width
 
 
 def told(payload: object, colour: bool = False, agent: str = "crew") -> list[str]:
@@ -233,3 +234,16 @@ def test_a_gone_reader_is_no_error(log: Log, monkeypatch: pytest.MonkeyPatch) ->
 
     assert cli.main(["tail"]) == 141
     assert os.path.exists(log.path)
+
+
+def test_the_last_event_is_told_though_the_last_line_is_cut(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made = Log(tmp_path / "cut.ndjson")
+    for number in range(5):
+        made.said(f"line {number}")
+    made.raw(b'{"v":1,"type":"agent_telemetry","run_id":"cut"')
+    made.release()
+    code, out, err = tail(capfd, "-n", "1", str(made.path))
+    assert code == 0
+    assert out.splitlines()[-1].endswith("line 4")
+    assert "line 3" not in out
+    assert "cut short" in err

@@ -1,0 +1,1 @@
+"""Shells: the completion scripts."""
