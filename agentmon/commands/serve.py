@@ -1,5 +1,6 @@
 """agentmon serve"""
 
+import contextlib
 import importlib.util
 import ipaddress
 import os
@@ -84,7 +85,7 @@ def command(
     own = () if _is_wildcard(host) else (host,)
     rules = Rules.of(token, (*own, *hosts), origins, root_path, any_address=not _is_loopback(host))
     place = _url(host, sockets[0].getsockname()[1], root_path) + (f"?token={printed}" if printed else "")
-    server.run(create_app(Hub(feeds, _say), rules, past=Past(_say)), sockets, lambda: click.echo(place))
+    server.run(create_app(Hub(feeds, _say), rules, past=Past(_say)), sockets, lambda: _tell(place))
     return 0
 
 
@@ -155,6 +156,12 @@ def _url(host: str, port: int, root_path: str) -> str:
     elif ":" in host:
         host = f"[{host}]"
     return f"http://{host}:{port}{root_path.rstrip('/')}/"
+
+
+def _tell(place: str) -> None:
+    """Where it serves; it does so too where that cannot be told."""
+    with contextlib.suppress(OSError), open(1, "w", encoding="utf-8", closefd=False) as out:
+        out.write(place + "\n")
 
 
 def _say(text: str) -> None:

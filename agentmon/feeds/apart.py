@@ -24,7 +24,7 @@ _HEAD = re.compile(
 _CLAIMS_KEPT = 4096
 _ENVELOPE_BYTES = 4096  # of a line, in which it tells what it is
 _READING_S = 0.02  # in one call: whoever asks has other things to do
-_YOUNG_S = 10.0  # a feed that gave nothing at all is asked so long
+_YOUNG_S = 10.0  # a feed that is over, and gave nothing at all, is asked so long
 
 
 def key_of(line: bytes) -> RunKey | None:
@@ -147,7 +147,8 @@ class _Source:
         """Whether its runs were left, or there never was one."""
         if self.parts or self.new:
             return False
-        return self._broken or self._gave or (self._empty and time.monotonic() - self._since > _YOUNG_S)
+        is_young = time.monotonic() - self._since < _YOUNG_S
+        return self._broken or self._gave or (self._empty and not is_young and self.feed.over(False))
 
     def rest_of(self, part: Part) -> bytes:
         """A line that has not ended belongs to the run that was written last."""

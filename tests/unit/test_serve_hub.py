@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from live_hub import Stage, events_of, logs_of
 from run_logs import Log
 
+from agentmon import ndjson
 from agentmon.events import Alert, Gap, GitActivity, TokenUsage
+from agentmon.follow import Follower
+from agentmon.telemetry import fold, telemetry_dict
 from agentmon.views.serve.changes import Frame, Journal
 from agentmon.views.serve.clients import Refused, Subscription
 
@@ -529,3 +532,24 @@ def test_a_fault_in_one_run_takes_no_other_with_it(stage: Stage, monkeypatch: py
     assert kinds(messages) == ["removed", "log_entry"]
     (said,) = stage.said
     assert "ZeroDivisionError" in said
+
+
+def test_a_run_that_had_ended_when_its_socket_was_found_is_not_lost(stage: Stage, tmp_path: Path) -> None:
+    log = Log(tmp_path / "r1.ndjson", lock=False)
+    log.started()
+    log.called()
+    log.ended(3)
+    state = fold(map(ndjson.decode, log.path.read_bytes().splitlines()))
+    late = tmp_path / "late.ndjson"
+    late.write_bytes(ndjson.snapshot(state.last_seq, "r1", "crew", "blue", telemetry_dict(state), log.now))
+
+    class Gone(Follower):
+        def over(self, closed: bool) -> bool:
+            return True
+
+    stage._named.found = lambda: [Gone(str(late))] if not stage.hub.agents() else []  # type: ignore[method-assign]
+    stage.pass_time(1.0)
+    (message,) = stage.client().read()
+    telemetry = message["data"]["agent_telemetry"]
+    assert (telemetry["status"], telemetry["exit_code"], telemetry["token_usage"]["calls"]) == ("error", 3, 1)
+    assert telemetry["ended_at"] is not None
