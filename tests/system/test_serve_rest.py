@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -607,6 +608,31 @@ def test_an_index_that_cannot_be_written_is_read(tmp_path: Path):
     finally:
         server.close()
         (tmp_path / "agentmon").chmod(0o700)
+
+
+def test_a_run_that_has_no_log_here(world: World, tmp_path: Path):
+    """It comes from a socket: its last samples are its series, and it has no events to page."""
+    path = str(tmp_path / "crew.sock")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path)
+    listening.listen()
+    server = RestServer(tmp_path / "state", f"unix:{path}")
+    try:
+        client, _ = listening.accept()
+        client.sendall((world.runs / f"{PAST}.ndjson").read_bytes())
+        until(lambda: ids(server.get("/api/v1/runs")["runs"]) == [PAST], "the run")
+        until(lambda: server.get(run_url(PAST))["state"] == "stopped", "its end")
+        told = server.get(run_url(PAST, "/series"))
+        assert (told["source"], told["cpu_percent"]) == ("live", [50.0, 100.0, None])  # the last is what was used
+        assert told["cost_usd"] == [None, None, 0.75]
+        assert [act["message"] for act in told["git"]] == ["First"]
+        assert server.ask(run_url(PAST, "/events")).status == 404
+        assert server.get(run_url(PAST))["log"] is False
+        assert server.get(run_url(PAST, f"/agents/{quote(AGENT, safe='')}"))["agent_id"] == AGENT
+        client.close()
+    finally:
+        listening.close()
+        server.close()
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class LiveRun(RunWatch):
         self.status_at = 0.0  # when it is looked at again, on the hub's clock
         self.aside: Callable[[Callable[[], None]], object] | None = None  # lets a thread do what takes long
         self.is_summing = False  # there; nothing may be folded meanwhile
-        self._sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
+        self.sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
         self._git_exact = False
 
     @property
@@ -145,7 +145,7 @@ class LiveRun(RunWatch):
     @property
     def interval_s(self) -> float | None:
         """Seconds between two samples, as far as they tell."""
-        times = self._sampled_at
+        times = self.sampled_at
         return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
 
     def touch(self) -> None:
@@ -188,7 +188,7 @@ class LiveRun(RunWatch):
         if isinstance(payload, ActivityLog):
             return  # comes as a line
         if isinstance(payload, ProcessMetrics):
-            self._sampled_at.append(at)
+            self.sampled_at.append(at)
             if self.is_live:
                 line = encode(event).rstrip()
                 for agent in [*self.agents.values()][:_SHARING_METRICS]:

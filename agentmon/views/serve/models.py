@@ -399,7 +399,8 @@ class Mark(BaseModel):
 class Series(BaseModel):
     """Figures over time, a list each, of equal length. cpu: percent of one core; memory: MiB; *_percent and *_mb are
     means between *_min and *_max; tokens and cost are sums since the start of the run. source: `log`, or `index` (a
-    point a minute, of a run whose log is gone, or is still being read: `reading` of it from 0 to 1)."""
+    point a minute, of a run whose log is gone, or is being read: `reading` of it from 0 to 1), or `live` (the last
+    samples of a run that has no log here)."""
 
     model_config = _example(
         timestamp=[1795341602.0, 1795341604.0], cpu_percent=[30.0, 34.0], cpu_min=[30.0, 34.0], cpu_max=[30.0, 34.0],
@@ -423,7 +424,7 @@ class Series(BaseModel):
     git: list[Mark]
     since: float | None
     until: float | None
-    source: Literal["log", "index"]
+    source: Literal["log", "index", "live"]
     reading: float | None = None
 
 

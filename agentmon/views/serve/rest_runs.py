@@ -153,8 +153,8 @@ async def series_of_run(
 ) -> Response:
     """Several samples become one point with their mean, minimum and maximum: no peak is lost."""
     log = await of.log(run_id)
-    if log is None and of.watch(run_id) is not None:
-        return answer({**series.columns([]), "git": [], "since": since, "until": until, "source": "index"})
+    if log is None and (live := of.watch(run_id)) is not None:
+        return answer(series.of_live(live, points, since, until, agent))
     minutes = await of.ask(lambda index: index_query.minutes(index, run_id))
     reading = None
     if log is not None:

@@ -5,11 +5,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agentmon.events import Event, GitActivity, ProcessMetrics, TokenUsage
 from agentmon.telemetry import RunTelemetry
 from agentmon.usage import Sums
+
+if TYPE_CHECKING:
+    from agentmon.views.serve.live import LiveRun
 
 GIT_KEPT = 2_000
 _NO_TIME = 1e11  # Unix seconds of the year 5138: no clock says that
@@ -188,6 +191,36 @@ def points(series: Series, count: int, since: float | None, until: float | None,
         "until": series.last if until is None else until,
         "source": "log",
     }
+
+
+def of_live(
+    run: "LiveRun", count: int, since: float | None, until: float | None, agent: str | None
+) -> dict[str, Any]:  # fmt: skip
+    """The last samples of a run that has no log here, which comes from a socket or over the network, with what its
+    usage adds up to now."""
+    kept = run.samples
+    told = Series(first=run.state.started_at, last=run.state.last_updated)
+    metrics = run.state.process_metrics
+    times = [*run.sampled_at][: -1 if metrics is not None and metrics.status == "dead" else None]
+    count_kept = min(len(times), len(kept.cpu))
+    parts = [
+        [*values][len(values) - count_kept :] for values in (times, kept.cpu, kept.memory, kept.processes, kept.threads)
+    ]
+    for time, *figures in zip(*parts, strict=True):
+        told.samples.time.append(max(time, told.samples.time[-1]) if told.samples.time else time)
+        for values, figure in zip(
+            (told.samples.cpu, told.samples.memory, told.samples.processes, told.samples.threads), figures, strict=True
+        ):
+            values.append(_or_nan(figure))
+    shown = [state for name, state in [*run.agents.items()] if agent in (None, name)]
+    if run.state.last_updated is not None:
+        whole = agent is None or any(state.is_whole for state in shown)
+        told.usage.add(run.state.last_updated, run.totals if whole else run.sums.get(agent or "", Sums()))
+    told.git = sorted(
+        ((at, state.agent_id, act) for state in shown for at, act in state.git if at is not None),
+        key=lambda moment: moment[0],
+    )
+    return points(told, count, since, until, None) | {"source": "live"}
 
 
 FIELDS = (
