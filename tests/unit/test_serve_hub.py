@@ -125,7 +125,7 @@ def test_an_agent_has_at_most_one_frame_a_second_and_none_comes_late(stage: Stag
     times: list[float] = []
     waited: list[float] = []
     written: list[float] = []
-    for number in range(100):
+    for number in range(200):
         written.append(stage.clock.now)
         log.said(f"{number}")
         stage.pass_time()

@@ -6,6 +6,7 @@ All of it happens in one event loop thread, in small steps: reading a long log g
 import asyncio
 import contextlib
 import functools
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,11 +21,12 @@ from agentmon.views.serve.changes import Frame, Journal, Mark, Taken
 from agentmon.views.serve.clients import Clients
 from agentmon.views.serve.live import AgentState, Key, LiveRun
 
-TICK_S = 0.1
+TICK_S = 0.05
 _QUIET_TICK_S = 0.25  # while no run goes on
 _ALONE_TICK_S = 1.0  # while nobody looks on
 FRAME_S = 1.0  # at most one frame of an agent in this time
-_LATE_S = 0.05  # a tick that comes late does not delay all frames after it
+_LATE_S = 0.1  # a frame that was so late does not delay the ones after it
+_JITTER_S = 0.01  # between two ticks
 _STEP_S = 0.01  # of work, and then others have their turn
 _STATUS_S = 1.0  # a run that neither prints nor works stalls by the clock
 _BEHIND_BYTES = 32 << 10  # read in one step: there is more of it
@@ -97,7 +99,10 @@ class Hub:
                     began = self.now()
             self.flush()
             now = self.now()
-            at = max(at + self._pause(), now) if not busy else now
+            pause = self._pause()
+            at += pause * max(1, math.ceil((now - at) / pause))  # late or not, in step: frames fall due in it
+            if busy:
+                at = now
             self.clients.joined.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.clients.joined.wait(), max(0.0, at - now))
@@ -237,7 +242,8 @@ class Hub:
         self.journal.add(Frame(seq, agent.key, payload, now, variants=variants))
         self.frames_made += 1
         if not is_first:  # what has happened since the snapshot is not to wait for it
-            agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - _LATE_S)
+            slack = _LATE_S if agent.due_at > now - FRAME_S else _JITTER_S
+            agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - slack)
 
     def _give_up(self, run: LiveRun, error: Exception) -> None:
         what = error.message if isinstance(error, AgentmonError) else repr(error)
