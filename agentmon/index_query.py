@@ -1,5 +1,6 @@
 """Questions to the index: runs and sums of runs, chosen by a person's words."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,7 +27,8 @@ _SHOWN = (
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which runs. agent: runs in which it took part. since, until: when they began (Unix seconds). exit: a status,
-    `ok` or `failed`. min_cost: US dollars."""
+    `ok` or `failed`. min_cost: US dollars. before: those that come after it in the order of `runs` (when a run began,
+    and its name)."""
 
     team: str | None = None
     agent: str | None = None
@@ -35,13 +37,16 @@ class Wanted:
     until: float | None = None
     exit: str | None = None
     min_cost: float | None = None
+    name: str | None = None
+    state: str | None = None
+    before: tuple[float, str] | None = None
 
     def condition(self) -> tuple[str, list[Any]]:
         """The same for SQLite."""
         terms, values = ["1"], list[Any]()
         for term, value in (
             ("r.team_id = ?", self.team), ("r.started >= ?", self.since), ("r.started < ?", self.until),
-            ("r.cost_usd >= ?", self.min_cost),
+            ("r.cost_usd >= ?", self.min_cost), ("r.name = ?", self.name), ("r.state = ?", self.state),
         ):  # fmt: skip
             if value is not None:
                 terms.append(term)
@@ -52,6 +57,9 @@ class Wanted:
         for key, value in self.labels:
             terms.append("EXISTS (SELECT 1 FROM json_each(r.labels) WHERE key = ? AND value = ?)")
             values += [key, value]
+        if self.before is not None:
+            terms.append("(r.started, r.name) < (?, ?)")
+            values += self.before
         if self.exit == "ok":
             terms.append("r.state = 'stopped'")
         elif self.exit == "failed":
@@ -122,6 +130,65 @@ def minutes(index: Index, name: str) -> list[dict[str, Any]]:
         "memory_max, processes_max, threads_max, m.cpu_time_s, read_bytes, write_bytes "
         "FROM minutes m JOIN runs r ON r.id = m.run WHERE r.name = ? ORDER BY minute",
         (name,),
+    )
+    return [dict(row) for row in found]
+
+
+def known(index: Index, names: Iterable[str]) -> set[str]:
+    """Those of the names that are runs."""
+    from json import dumps
+
+    found = index.db.execute("SELECT name FROM runs WHERE name IN (SELECT value FROM json_each(?))", (dumps([*names]),))
+    return {row[0] for row in found}
+
+
+def shares(index: Index, name: str) -> list[dict[str, Any]]:
+    """What each agent of a run used of each model; a model nobody told is ''. An agent that used nothing is there."""
+    found = index.db.execute(
+        f"SELECT agent, model, {', '.join('u.' + n for n in _FIGURES)} FROM usage u JOIN runs r ON r.id = u.run "
+        "WHERE r.name = ? ORDER BY agent, model",
+        (name,),
+    )
+    return [dict(row) for row in found]
+
+
+def usage(index: Index) -> list[dict[str, Any]]:
+    """What was used so far, by team, agent and model."""
+    found = index.db.execute(
+        f"SELECT coalesce(r.team_id, '') AS team, agent, model, {', '.join(f'sum(u.{n}) AS {n}' for n in _FIGURES)} "
+        "FROM usage u JOIN runs r ON r.id = u.run GROUP BY 1, 2, 3 ORDER BY min(r.started), 1, 2, 3"
+    )
+    return [dict(row) for row in found]
+
+
+def ended(index: Index) -> list[dict[str, Any]]:
+    """How many runs of which team and agent ended, and how."""
+    found = index.db.execute(
+        "SELECT coalesce(team_id, '') AS team, coalesce(agent_id, '') AS agent, state, count(*) AS runs FROM runs "
+        "WHERE state != 'running' GROUP BY 1, 2, 3 ORDER BY min(started), 1, 2, 3"
+    )
+    return [dict(row) for row in found]
+
+
+def teams(index: Index) -> list[dict[str, Any]]:
+    """Sums over the runs of each team, with how many agents it has, the one heard of last first."""
+    figures = ", ".join(f"sum({n}) AS {n}" for n in ("calls", "input_tokens", "output_tokens", "total_tokens"))
+    found = index.db.execute(
+        "SELECT coalesce(team_id, '') AS team_id, coalesce(agents, 0) AS agents, count(*) AS runs, "
+        f"sum(state = 'running') AS running, {figures}, sum(cost_usd) AS cost_usd, max(ended) AS last_updated "
+        "FROM runs r LEFT JOIN (SELECT coalesce(team_id, '') AS team, count(DISTINCT agent) AS agents "
+        "FROM usage u JOIN runs t ON t.id = u.run GROUP BY 1) ON team = coalesce(r.team_id, '') "
+        "GROUP BY 1 ORDER BY last_updated DESC, 1"
+    )
+    return [dict(row) for row in found]
+
+
+def alerted(index: Index, team: str | None, since: float | None) -> list[dict[str, Any]]:
+    """The runs that had alerts, the one that ended last first. since: those that were heard of then."""
+    found = index.db.execute(
+        "SELECT name AS run_id, team_id, ended FROM runs WHERE alerts > 0 AND (?1 IS NULL OR team_id = ?1) "
+        "AND (?2 IS NULL OR ended >= ?2) ORDER BY ended DESC",
+        (team, since),
     )
     return [dict(row) for row in found]
 

@@ -64,11 +64,12 @@ def command(
     from agentmon.views.serve.app import create_app
     from agentmon.views.serve.guard import Rules
     from agentmon.views.serve.hub import Hub
+    from agentmon.views.serve.past import Past
 
     own = () if _is_wildcard(host) else (host,)
     rules = Rules.of(token, (*own, *hosts), origins, root_path, any_address=not _is_loopback(host))
     place = _url(host, sockets[0].getsockname()[1], root_path) + (f"?token={printed}" if printed else "")
-    server.run(create_app(Hub(feeds, _say), rules), sockets, lambda: click.echo(place))
+    server.run(create_app(Hub(feeds, _say), rules, past=Past(_say)), sockets, lambda: click.echo(place))
     return 0
 
 

@@ -123,6 +123,8 @@ class LiveRun(RunWatch):
         self.calls = 0
         self.calls_by_agent: Counter[str] = Counter()
         self.models_by_agent: dict[str, dict[str, Sums]] = {}
+        self.shares: dict[tuple[str, str | None], Sums] = {}  # by agent and model
+        self.calls_by_share: dict[tuple[str, str | None], int] = {}
         self.is_live = False  # what was there at first is read: changes are told from now on
         self.told = ""  # the status that clients know
         self.version_told = -1
@@ -247,12 +249,13 @@ class LiveRun(RunWatch):
         before, whole_before = self.sums, self.totals
         super()._take_sums(usage)
         self.calls = usage.calls()
+        self.shares, self.calls_by_share = usage.by_agent_and_model(), usage.calls_by_agent_and_model()
         if len(self.agents) > 1:
             self.calls_by_agent = Counter()
-            for (agent, _), calls in usage.calls_by_agent_and_model().items():
+            for (agent, _), calls in self.calls_by_share.items():
                 self.calls_by_agent[agent] += calls
             self.models_by_agent = {}
-            for (agent, model), sums in usage.by_agent_and_model().items():
+            for (agent, model), sums in self.shares.items():
                 if model:
                     self.models_by_agent.setdefault(agent, {})[model] = sums
         for name, state in self.agents.items():
