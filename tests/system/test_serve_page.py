@@ -275,12 +275,14 @@ def test_what_a_child_printed_does_nothing(server, run, opened):
 
 def test_a_server_that_starts_again_is_found_again(server, run, opened):
     child = run("crew.py")
-    page = opened(server.base, noisy=True)
+    page = opened(server.base, 360, noisy=True)
     expect(card(page, "crew.py").locator(".badge")).to_have_text("running")
     expect(page.locator("#link")).to_have_text("live")
     server.stop()
     expect(page.locator("#link")).to_have_text("reconnecting…")
     expect(page.locator("#told")).to_contain_text("reconnecting")
+    box = page.locator("#link").bounding_box()
+    assert box["x"] + box["width"] <= 360
     child.finish()
     server.start()
     expect(page.locator("#link")).to_have_text("live")
