@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.errors import AgentmonError
 from agentmon.feeds.logs import Going, Named
 from agentmon.feeds.socket import Sockets
@@ -25,14 +26,14 @@ _LOG_BYTES = 256 << 10  # read at a time: clients have their turn in between
 
 
 @click.command("serve")
-@click.argument("sources", nargs=-1, metavar="[LOG|SOCKET]...")
+@click.argument("sources", nargs=-1, metavar="[LOG|SOCKET]...", shell_complete=candidates.run_names)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
               help="The port to listen on; 0 takes a free one.")  # fmt: skip
 @click.option("--token", metavar="TOKEN",
               help="What clients must know; `auto` makes one and prints it with the address. AGENTMON_SERVE_TOKEN "
                    "keeps it out of the list of processes.")  # fmt: skip
-@click.option("--token-file", metavar="FILE", help="A file with the token.")
+@click.option("--token-file", metavar="FILE", type=click.Path(), help="A file with the token.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
               help="A name that the server goes by, beside localhost. May be given several times.")  # fmt: skip
 @click.option("--allow-origin", "origins", multiple=True, metavar="ORIGIN",
@@ -49,6 +50,7 @@ def command(
     \b
     Examples:
       agentmon serve
+      agentmon serve crew.ndjson unix:/tmp/crew.sock
       agentmon serve --host 0.0.0.0 --token auto
     """
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:

@@ -128,6 +128,7 @@ class LiveRun(RunWatch):
         self.is_live = False  # what was there at first is read: changes are told from now on
         self.told = ""  # the status that clients know
         self.version_told = -1
+        self.status_at = 0.0  # when it is looked at again, on the hub's clock
         self.aside: Callable[[Callable[[], None]], object] | None = None  # lets a thread do what takes long
         self.is_summing = False  # there; nothing may be folded meanwhile
         self._sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
@@ -171,6 +172,7 @@ class LiveRun(RunWatch):
             return
         self._sums_due = True
         self._git_exact = state.git_exact
+        self.ended_at = state.last_updated if state.end is not None else None
         self.alerts = deque(((state.last_updated or 0.0, alert) for alert in state.alerts), maxlen=_ALERTS_KEPT)
         self.lost_events = sum(gap.lost_events or 0 for gap in state.gaps)
         for agent_id, told in state.agents.items():
@@ -181,7 +183,7 @@ class LiveRun(RunWatch):
     def _see(self, event: Event) -> None:
         super()._see(event)
         if event.team_id != self.team_id or event.run_id != self.run_id:
-            return  # inside of a batch, say: nothing of one team may go to another
+            return  # a line that tells two: nothing of one team may go to another
         payload, at = event.payload, event.timestamp
         if isinstance(payload, ActivityLog):
             return  # comes as a line
