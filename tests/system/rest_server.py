@@ -54,8 +54,13 @@ class RestServer:
 
     def ask(self, target: str, method: str = "GET", body: bytes | None = None, **headers: str) -> Answer:
         """target: the path and query, as they go onto the wire."""
-        self._connection.request(method, target, body, {n.replace("_", "-"): value for n, value in headers.items()})
-        reply = self._connection.getresponse()
+        try:
+            self._connection.request(method, target, body, headers)
+            reply = self._connection.getresponse()
+        except ConnectionError:  # it was idle for so long that the server closed it
+            self._connection.close()
+            self._connection.request(method, target, body, headers)
+            reply = self._connection.getresponse()
         told = {name.lower(): value for name, value in reply.getheaders()}
         return Answer(reply.status, told, reply.read())
 

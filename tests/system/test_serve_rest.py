@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from run_logs import START, Log
-from wrapper import Wrapper, python, until
+from wrapper import until
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 from rest_server import RestServer
@@ -554,24 +554,6 @@ def test_the_examples_are_of_the_models():
                 json.dumps(example)
 
 
-def test_a_real_run(wrapper: Wrapper):
-    """From its start to its end, and afterwards from its log."""
-    server = RestServer(wrapper.state)
-    try:
-        code = "import sys\nprint('go', flush=True)\nsys.stdin.readline()\nprint('done')\nsys.exit(3)"
-        child = wrapper.start(python(code), "--team", "t/1", "--interval", "100ms", stdin=-1, stdout=-1)
-        (row,) = until(lambda: server.get("/api/v1/runs?state=running&team=t%2F1")["runs"], "the run")
-        url = run_url(row["run_id"])
-        until(lambda: server.get(f"{url}/series")["timestamp"], "a sample")
-        child.communicate(b"\n")
-        until(lambda: server.get(url)["state"] == "error", "the end")
-        assert server.get(url)["exit_code"] == 3
-        found = until(lambda: server.get(f"{url}/events?q=DONE")["events"], "what it said")
-        assert [event["data"]["activity_log"]["message"] for event in found] == ["done"]
-    finally:
-        server.close()
-
-
 def test_figures_beyond_all_bounds_are_answered(tmp_path: Path):
     """Of a past run and of a named one: no sum of theirs is a fault of ours."""
     for path in (tmp_path / "agentmon" / "runs" / f"{PAST}.ndjson", tmp_path / "named.ndjson"):
@@ -625,3 +607,25 @@ def test_an_index_that_cannot_be_written_is_read(tmp_path: Path):
     finally:
         server.close()
         (tmp_path / "agentmon").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Authorization": "Bearer wrong"}, 401),
+    ],
+)
+def test_who_is_not_let_in_is_told_so(world: World, tmp_path: Path, headers: dict[str, str], status: int):
+    """By the guard, which stands before everything, in the same form."""
+    server = world.server if status == 403 else RestServer(tmp_path, "--token", "right")
+    try:
+        answer = server.ask("/api/v1/runs", **headers)
+        assert (answer.status, answer.type) == (status, "application/problem+json"), answer
+        assert (answer.json["status"], answer.json["instance"]) == (status, "/api/v1/runs")
+        if status == 401:
+            assert server.ask("/api/v1/runs", Authorization="Bearer right").status == 200
+    finally:
+        if server is not world.server:
+            server.close()

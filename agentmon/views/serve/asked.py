@@ -92,6 +92,11 @@ class IdRoute(APIRoute):
         await super().handle(scope, receive, send)
 
 
+def name_of(route: APIRoute) -> str:
+    """What the description calls an operation."""
+    return route.name
+
+
 def _encoded(scope: Scope) -> str:
     """The path with all encoded that is not plain, also the slashes that were."""
     path, root, raw = str(scope["path"]), str(scope.get("root_path", "")), scope.get("raw_path")

@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 from fastapi import FastAPI, Request
@@ -13,6 +12,7 @@ from starlette.types import Scope
 
 from agentmon.errors import AgentmonError
 from agentmon.views.serve import models
+from agentmon.views.serve.guard import path_of
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,14 +36,6 @@ def response(
     if errors is not None:
         body["errors"] = errors
     return Response(orjson.dumps(body), status, headers, MEDIA_TYPE)
-
-
-def path_of(scope: Scope) -> str:
-    """The path that was asked for, as it came, without the query (which may hold a secret)."""
-    raw = scope.get("raw_path")
-    if raw is None:
-        return quote(str(scope.get("path", "/")))
-    return bytes(raw).partition(b"?")[0].decode("latin-1")
 
 
 def responses(**described: str) -> dict[int | str, dict[str, Any]]:

@@ -24,7 +24,7 @@ from agentmon import __version__, index_query
 from agentmon.errors import AgentmonError
 from agentmon.index import Index
 from agentmon.views.serve import rows
-from agentmon.views.serve.asked import IdRoute
+from agentmon.views.serve.asked import IdRoute, name_of
 from agentmon.views.serve.problems import responses
 from agentmon.views.serve.sources import From, Sources
 
@@ -34,7 +34,7 @@ _MOST = 500  # combinations of team, agent and model
 _LONGEST = 200  # characters of a name
 _PATIENCE_S = 2.0
 
-router = APIRouter(route_class=IdRoute)
+router = APIRouter(route_class=IdRoute, generate_unique_id_function=name_of)
 
 Labels = tuple[tuple[str, str], ...]
 Row = dict[str, Any]

@@ -10,13 +10,13 @@ from agentmon import __version__, index_query
 from agentmon.index_query import Wanted
 from agentmon.views.serve import alerts, models, problems, prometheus, rest_runs, rows
 from agentmon.views.serve.answers import answer, json_only
-from agentmon.views.serve.asked import Agent, AgentId, IdRoute, Since, Team, Until
+from agentmon.views.serve.asked import Agent, AgentId, IdRoute, Since, Team, Until, name_of
 from agentmon.views.serve.problems import Problem
 from agentmon.views.serve.sources import From
 
 _LIMIT = 100
 
-router = APIRouter(route_class=IdRoute, dependencies=[Depends(json_only)])
+router = APIRouter(route_class=IdRoute, generate_unique_id_function=name_of, dependencies=[Depends(json_only)])
 
 
 def install(app: FastAPI) -> None:

@@ -29,6 +29,7 @@ from agentmon.views.serve.asked import (
     Team,
     Until,
     cursor_of,
+    name_of,
     place_of,
 )
 from agentmon.views.serve.events_page import START, Page, Pager, Place
@@ -37,7 +38,7 @@ from agentmon.views.serve.reading import Reading
 from agentmon.views.serve.sources import READING_S, From
 from agentmon.views.serve.wanted import Wanted
 
-router = APIRouter(route_class=IdRoute, prefix="/api/v1/runs", tags=["runs"])
+router = APIRouter(route_class=IdRoute, generate_unique_id_function=name_of, prefix="/api/v1/runs", tags=["runs"])
 
 _PATIENT_S = 600.0
 

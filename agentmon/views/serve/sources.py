@@ -77,20 +77,18 @@ class Sources:
         now = time.time()
         live = {run.run_id: run for run in self.live()}
         found, others = await self.with_live(lambda index: index_query.runs(index, wanted, limit + 1))
-        found += [
-            row for run in others if rows.is_wanted(row := rows.row_of(run, now), wanted, [*run.agents])
-        ]  # fmt: skip
+        found += [row for run in others if rows.is_wanted(row := rows.row_of(run, now), wanted, [*run.agents])]
         found.sort(key=lambda row: (row["started"] or 0.0, row["run_id"]), reverse=True)
         last = found[limit - 1] if len(found) > limit else None
-        page = [
-            row if run is None else {**rows.row_of(run, now), "started": row["started"]}
-            for row in found[:limit]
-            for run in [live.get(row["run_id"])]
-        ]
-        return [
-            row for row in page
-            if row["run_id"] not in live or rows.is_wanted(row, wanted, [*live[row["run_id"]].agents])
-        ], last  # fmt: skip
+        page = []
+        for row in found[:limit]:
+            run = live.get(row["run_id"])
+            if run is not None:  # the index may be behind
+                row = rows.row_of(run, now) | {"started": row["started"]}
+                if not rows.is_wanted(row, wanted, [*run.agents]):
+                    continue
+            page.append(row)
+        return page, last
 
     async def row(self, run_id: str) -> tuple[Row, list[Row]]:
         """A run, and what its agents used of which models. Raises Problem."""
