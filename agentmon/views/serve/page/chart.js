@@ -9,7 +9,7 @@ import { UNKNOWN, clock, day, mebibytes, money, percent, short, whole } from "./
 const WIDTH = 1000;
 const HEIGHT = 200;
 const LABELS = 4;
-const LEAST_SPAN_S = 2;
+const LEAST_SPAN_S = 0.5;
 const APART = 26; // pixels; marks nearer than this become one
 const LINED = 60; // acts with a line through the chart
 const ROWS = 40; // of the table
