@@ -126,8 +126,8 @@ def test_what_comes_too_fast_can_be_loaded(server, run, opened):
     child.do("for n in range(600): print(f'line {n:03}')")
     child.say("the last line")
     expect(page.locator(".rows .gap").first).to_contain_text("came too fast")
-    page.get_by_role("button", name="Load them").first.click()
     expect(rows.last).to_contain_text("the last line")
+    page.get_by_role("button", name="Load them").first.click()
     expect(rows.filter(has_text="line 599")).to_have_count(1)
     expect(rows.filter(has_text="line 500")).to_have_count(1)
     page.get_by_role("button", name="Older entries").click()
@@ -203,7 +203,7 @@ def test_charts_by_keyboard_and_mouse(server, run, opened):
     until(lambda: "1,250 in, 210 out" in (tokens.get_attribute("aria-valuetext") or ""), "the sums at the end")
     last = int(cpu.get_attribute("aria-valuenow"))
     page.keyboard.press("ArrowLeft")
-    assert int(cpu.get_attribute("aria-valuenow")) == last - 1
+    assert int(cpu.get_attribute("aria-valuenow")) < last
     expect(page.locator("figcaption output").first).to_contain_text("%")
     everything = page.get_by_role("button", name="Show all of it")
     expect(everything).to_be_disabled()
