@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "One run summed up.",
     "history": "The runs of this machine so far, newest first.",
     "export": "Run logs as tables, one file for each table.",
+    "ship": "Publish the run logs of this machine, live and past, to a fleet's server.",
     "serve": "The dashboard of all agents at work, with REST and WebSocket.",
     "parse": "The parsers of `run` over a saved log; events to stdout.",
     "config": "What is configured, and where.",

@@ -51,8 +51,8 @@ def records(
     decoder = Decoder(path, say, wants, before)
     lines = Lines()
     for data in _blocks(path, progress, offset):
-        yield [record for line in lines.feed(data) for record in _with_line(line, decoder.events(line))]
-    yield [*_with_line(lines.rest, decoder.close(lines.rest))]
+        yield [record for line in lines.feed(data) for record in with_line(line, decoder.events(line))]
+    yield [*with_line(lines.rest, decoder.close(lines.rest))]
 
 
 def fold_file(
@@ -85,18 +85,18 @@ def follow_records(path: str, say: Say, wants: Wants | None = None, last: int | 
     decoder = Decoder(path, say, wants, before)
     try:
         while True:
-            found = [r for line in follower.poll() for r in _with_line(line, decoder.events(line))]
+            found = [r for line in follower.poll() for r in with_line(line, decoder.events(line))]
             yield found
             if not found and follower.over(decoder.closed):
                 break
-        yield [*_with_line(follower.rest, decoder.close(follower.rest))]
+        yield [*with_line(follower.rest, decoder.close(follower.rest))]
         if not decoder.closed:
             say(f"{decoder.name}: no closing event, and nobody writes it any more: the run was lost")
     finally:
         follower.close()
 
 
-def _with_line(line: bytes, events: Iterable[Event]) -> Iterator[Record]:
+def with_line(line: bytes, events: Iterable[Event]) -> Iterator[Record]:
     """Events of one line; those of a batch get a line each."""
     found = [*events]
     return ((event, line if len(found) == 1 else ndjson.encode(event).rstrip()) for event in found)

@@ -2,8 +2,6 @@
 
 import os
 import re
-import sys
-from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -11,6 +9,7 @@ import click
 
 from agentmon import index, index_query, indexing
 from agentmon.commands import candidates
+from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Amount, Duration, Label, Moment, Size
 from agentmon.errors import AgentmonError
 from agentmon.views import history as view
@@ -18,7 +17,6 @@ from agentmon.views.figures import size
 from agentmon.views.text import Ink, wants_colour
 
 _SHOWN = 20
-_REPORTED_S = 0.1
 
 
 class ExitWord(click.ParamType[str]):
@@ -126,7 +124,7 @@ def rebuild(from_scratch: bool) -> None:
         if not opened.stored:
             raise AgentmonError(f"{path}: cannot be written; nothing was rebuilt")
         gone = indexing.forget(opened, from_scratch)
-        progress = _Progress(os.isatty(2), "reading run logs")
+        progress = Progress(os.isatty(2), "reading run logs")
         indexing.bring_up_to_date(opened, _say, progress)
         progress.clear()
         total = index_query.count(opened, index_query.Wanted())
@@ -181,45 +179,11 @@ def _checked(path: str) -> index.Index:
 
 
 def _update(opened: index.Index) -> None:
-    progress = _Progress(os.isatty(2), "reading run logs")
+    progress = Progress(os.isatty(2), "reading run logs")
     try:
-        indexing.bring_up_to_date(opened, _say_around(progress), progress)
+        indexing.bring_up_to_date(opened, say_around(progress, _say), progress)
     finally:
         progress.clear()
-
-
-class _Progress:
-    """One line on a terminal that comes where it takes a while, and goes."""
-
-    def __init__(self, wanted: bool, what: str) -> None:
-        import time
-
-        self._wanted, self._what, self._clock = wanted, what, time.monotonic
-        self._next = self._clock() + 2 * _REPORTED_S
-        self._drawn = False
-
-    def __call__(self, done: int, total: int) -> None:
-        if self._wanted and self._clock() >= self._next:
-            self._next = self._clock() + _REPORTED_S
-            self._drawn = True
-            filled = 30 * done // total
-            sys.stderr.write(f"\r{self._what} [{'#' * filled}{'.' * (30 - filled)}] {done:,}/{total:,}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Leave no trace."""
-        if self._drawn:
-            self._drawn = False
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-
-
-def _say_around(progress: _Progress) -> Callable[[str], None]:
-    def say(text: str) -> None:
-        progress.clear()
-        _say(text)
-
-    return say
 
 
 def _cells(terminal: bool) -> int | None:

@@ -12,6 +12,7 @@ import click
 
 from agentmon import runs
 from agentmon.commands import candidates
+from agentmon.commands.access import access, from_server
 from agentmon.errors import AgentmonError
 from agentmon.feeds.logs import Going, Named
 from agentmon.feeds.socket import Sockets
@@ -27,6 +28,8 @@ _LOG_BYTES = 256 << 10  # read at a time: clients have their turn in between
 
 @click.command("serve")
 @click.argument("sources", nargs=-1, metavar="[LOG|SOCKET]...", shell_complete=candidates.run_names)
+@from_server
+@click.option("--team", help="With --from: only this team's runs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True,
               help="The port to listen on; 0 takes a free one.")  # fmt: skip
@@ -40,19 +43,24 @@ _LOG_BYTES = 256 << 10  # read at a time: clients have their turn in between
               help="Another page's origin (https://example.org) that may ask. May be given several times.")  # fmt: skip
 @click.option("--root-path", default="", metavar="PATH", help="The path below which a proxy shows the server.")
 def command(
-    sources: tuple[str, ...], host: str, port: int, token: str | None, token_file: str | None, hosts: tuple[str, ...],
-    origins: tuple[str, ...], root_path: str,
+    sources: tuple[str, ...], source: str | None, creds: str | None, tls_ca: str | None, tls_cert: str | None,
+    tls_key: str | None, team: str | None, host: str, port: int, token: str | None, token_file: str | None,
+    hosts: tuple[str, ...], origins: tuple[str, ...], root_path: str,
 ) -> int:  # fmt: skip
     """The dashboard of all agents at work, with REST and WebSocket.
 
-    Shows the runs of this machine, live and past; and what is named: run logs, and sockets of `run -o unix:PATH`.
+    Shows the runs of this machine, live and past; and what is named: run logs, and sockets of `run -o unix:PATH`. With
+    --from, live are the runs of a fleet: start as many servers as you like, they share nothing.
 
     \b
     Examples:
       agentmon serve
       agentmon serve crew.ndjson unix:/tmp/crew.sock
       agentmon serve --host 0.0.0.0 --token auto
+      agentmon serve --from nats://nats.example.org --team backend
     """
+    if team is not None and source is None:
+        raise click.UsageError("--team goes with --from")
     if missing := [name for name in _NEEDED if importlib.util.find_spec(name) is None]:
         raise AgentmonError(f"serve needs {', '.join(missing)}: in the checkout, pip install '.[serve]'")
     printed, token = _token(token, token_file)
@@ -60,8 +68,13 @@ def command(
         raise AgentmonError(f"--host {host}: whoever reaches this address could read all runs; add --token auto")
     if root_path and (not root_path.startswith("/") or root_path.startswith("//")):
         raise click.BadParameter("begins with one slash", param_hint="--root-path")
-    feeds = _feeds(sources)
+    where = None if source is None else access(source, creds, tls_ca, tls_cert, tls_key)
+    feeds = _feeds(sources, where is None)
     sockets = listen(host, port)
+    if where is not None:
+        from agentmon.feeds.nats import Fleet
+
+        feeds.append(Fleet(where, _say, team))
     from agentmon.views.serve import server
     from agentmon.views.serve.app import create_app
     from agentmon.views.serve.guard import Rules
@@ -75,9 +88,9 @@ def command(
     return 0
 
 
-def _feeds(sources: Sequence[str]) -> "list[Feeds]":
-    """What is named, and what goes on on this machine. Of two that tell one run the first is believed: a log that is
-    kept before one that is not, and that before a socket, which has only what comes from now on."""
+def _feeds(sources: Sequence[str], here: bool) -> "list[Feeds]":
+    """What is named, and (here) what goes on on this machine. Of two that tell one run the first is believed: a log
+    that is kept before one that is not, and that before a socket, which has only what comes from now on."""
     paths: list[str] = []
     sockets: list[str] = []
     for word in sources:
@@ -86,7 +99,8 @@ def _feeds(sources: Sequence[str]) -> "list[Feeds]":
     feeds: list[Feeds] = []
     if paths:
         feeds.append(Named([str(runs.find(path)) for path in paths], _LOG_BYTES))
-    feeds.append(Going(_RECENT_S, _LOG_BYTES))
+    if here:
+        feeds.append(Going(_RECENT_S, _LOG_BYTES))
     if sockets:
         feeds.append(Sockets(sockets, _LOG_BYTES))
     return feeds

@@ -12,6 +12,7 @@ import click
 
 from agentmon import runs
 from agentmon.commands import candidates
+from agentmon.commands.access import access, from_server
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
@@ -26,6 +27,8 @@ _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may o
 @click.command("tail")
 @click.argument("run", required=False, shell_complete=candidates.run_names)
 @click.option("-f", "--follow", "follows", is_flag=True, help="Go on with what comes, until the run ends.")
+@from_server
+@click.option("--team", help="With --from: only this team's.")
 @click.option("--event", "kinds", multiple=True, type=click.Choice(sorted(PAYLOADS)), metavar="EVENT",
               help=f"Only these events: {', '.join(sorted(PAYLOADS))}; may be given several times.")  # fmt: skip
 @click.option("--agent", shell_complete=candidates.indexed("agent_id"), help="Only this agent's.")
@@ -35,28 +38,39 @@ _CONTROLS = re.compile("[\x7f-\x9f]")  # JSON lets them through, terminals may o
 @click.option("-n", "--lines", "last", type=click.IntRange(0), metavar="N", help="Begin with the last N events.")
 @click.option("--json", "as_json", is_flag=True, help="The events as they are recorded, one JSON object a line.")
 def command(
-    run: str | None, follows: bool, kinds: tuple[str, ...], agent: str | None, level: str | None, since: float | None,
-    last: int | None, as_json: bool,
+    run: str | None, follows: bool, source: str | None, creds: str | None, tls_ca: str | None, tls_cert: str | None,
+    tls_key: str | None, team: str | None, kinds: tuple[str, ...], agent: str | None, level: str | None,
+    since: float | None, last: int | None, as_json: bool,
 ) -> int:  # fmt: skip
     """The stream of a run, for people.
 
-    RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run.
+    RUN is a run id or a unique prefix of one, a file, - for stdin, or nothing for the newest run. With --from, the
+    stream of a fleet: of the runs whose ids begin with RUN, or of all, from an hour ago on (--since, -n).
 
     \b
     Examples:
       agentmon tail -f
       agentmon tail --level warning --since 10m
       agentmon tail -f --json --event llm_call | jq .data.token_usage.cost_usd
+      agentmon tail -f --from nats://nats.example.org --team web --event alert
     """
-    path = "-" if run == "-" else str(runs.find(run))
+    if team is not None and source is None:
+        raise click.UsageError("--team goes with --from")
     wanted = Wanted(frozenset(kinds), agent, cast("Level | None", level), since)
     terminal = os.isatty(1)
     lines = Lines(Ink(wants_colour(terminal)), clock(time.time(), "%Y-%m-%d"))
     wants = None if wanted.everything else wanted.entry
     # one of the lines may be cut; with filters, which are the last is known only once all were looked at
     lines_back = last + 1 if wanted.everything and last is not None else None
-    follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
-    batches = (follow_records if follows else records)(path, _say, wants, lines_back)
+    if source is not None:
+        from agentmon.feeds.stream import stream_records
+
+        where = access(source, creds, tls_ca, tls_cert, tls_key)
+        batches = stream_records(where, _say, wants, wanted.kinds, team, agent, run or "", since, lines_back, follows)
+    else:
+        path = "-" if run == "-" else str(runs.find(run))
+        follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
+        batches = (follow_records if follows else records)(path, _say, wants, lines_back)
     try:
         for found in _from_last(batches, wanted, last, follows):
             if as_json:

@@ -8,6 +8,8 @@ import click
 
 from agentmon import runs
 from agentmon.commands import candidates
+from agentmon.commands.access import access, from_server
+from agentmon.feeds.feed import Feeds
 from agentmon.feeds.logs import Going, Named
 from agentmon.views.board import Board
 from agentmon.views.screen import Screen, is_capable
@@ -20,23 +22,39 @@ _TICK_S = 0.5
 @click.command("top")
 @click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=candidates.run_names)
 @click.option("--team", shell_complete=candidates.indexed("team_id"), help="Only the runs of this team.")
+@from_server
 @click.option("--once", is_flag=True, help="Print one frame and stop; so too where stdout is no terminal.")
-def command(names: tuple[str, ...], team: str | None, once: bool) -> int:
+def command(
+    names: tuple[str, ...], team: str | None, source: str | None, creds: str | None, tls_ca: str | None,
+    tls_cert: str | None, tls_key: str | None, once: bool,
+) -> int:  # fmt: skip
     """Live cards of the agents at work: all runs that go on, or those named.
 
-    RUN is a run id or a unique prefix of one, or a file.
+    RUN is a run id or a unique prefix of one, or a file. With --from, the runs of a fleet: those that go on, or ended a
+    moment ago; with --team the server gives only that team's.
 
     \b
     Examples:
       agentmon top
       agentmon top --team backend
       agentmon top --once | less
+      agentmon top --from nats://nats.example.org --team backend
     """
-    paths = [str(runs.find(name)) for name in names]
     said: list[str] = []
-    board = Board(Named(paths) if paths else Going(), said.append)
+    feeds: Feeds
+    if source is not None:
+        from agentmon.feeds.nats import Fleet
+
+        feeds = fleet = Fleet(access(source, creds, tls_ca, tls_cert, tls_key), said.append, team, names)
+    else:
+        fleet = None
+        paths = [str(runs.find(name)) for name in names]
+        feeds = Named(paths) if paths else Going()
+    board = Board(feeds, said.append)
     try:
         if once or not is_capable():
+            if fleet is not None:
+                fleet.wait()
             return _print(board, team, said)
         return _live(board, team)
     finally:

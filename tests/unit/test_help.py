@@ -38,6 +38,7 @@ def calls(example: str) -> Iterator[list[str]]:
     """The words of each agentmon in a line for a shell; one may stand in quotes, in a command substitution."""
     inner = re.search(r"\$\((.*?)\)", example)
     lexer = shlex.shlex(inner[1] if inner else example, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True  # an address is one word
     words: list[str] = []
     for word in [*lexer, "|"]:
         if word in ("|", "&&", ";", ">", ">>", ">&", "<"):
