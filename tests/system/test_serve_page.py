@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 from report_logs import STARTED, STOPPED, entry, metrics, written
 
 pytestmark = needed()
+pytest_plugins = ["dashboard_fixtures"]
 expect = pytest.importorskip("playwright.sync_api").expect
 
 ATTACK = (

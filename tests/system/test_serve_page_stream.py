@@ -9,6 +9,7 @@ from dashboard import Server, needed
 from wrapper import until
 
 pytestmark = needed()
+pytest_plugins = ["dashboard_fixtures"]
 expect = pytest.importorskip("playwright.sync_api").expect
 
 FOLD = """async (messages) => {
