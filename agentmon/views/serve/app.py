@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 
 from agentmon import __version__
-from agentmon.views.serve import rest, ws
+from agentmon.views.serve import page, rest, ws
 from agentmon.views.serve.guard import Guard, Rules
 from agentmon.views.serve.hub import Hub
 from agentmon.views.serve.past import Past
@@ -42,18 +42,6 @@ def create_app(
     app.state.most_clients = most_clients
     app.include_router(ws.router)
     rest.install(app)
-    _include_page(app)
+    app.include_router(page.router)
     app.add_middleware(Guard, rules=rules or Rules.of())
     return app
-
-
-def _include_page(app: FastAPI) -> None:
-    """What lands beside."""
-    import importlib
-    import importlib.util
-
-    for name in ("page",):
-        if importlib.util.find_spec(f"agentmon.views.serve.{name}") is not None:
-            module = importlib.import_module(f"agentmon.views.serve.{name}")
-            if hasattr(module, "router"):
-                app.include_router(module.router)
