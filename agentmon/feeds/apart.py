@@ -54,9 +54,13 @@ class Claims:
     """Which source tells a run. One that has ended stays with its source, as far as memory goes."""
 
     def __init__(self) -> None:
-        self._owners: OrderedDict[RunKey, object] = OrderedDict()
+        self._owners: OrderedDict[RunKey, _Source] = OrderedDict()
 
-    def claim(self, key: RunKey, owner: object) -> bool:
+    def owner(self, key: RunKey) -> "_Source | None":
+        """The source that tells the run."""
+        return self._owners.get(key)
+
+    def claim(self, key: RunKey, owner: "_Source") -> bool:
         """Whether this source tells the run from now on."""
         if self._owners.setdefault(key, owner) is not owner:
             return False
@@ -64,7 +68,7 @@ class Claims:
             self._owners.popitem(last=False)
         return True
 
-    def release(self, key: RunKey, owner: object) -> None:
+    def release(self, key: RunKey, owner: "_Source") -> None:
         """Another source may tell the run."""
         if self._owners.get(key) is owner:
             del self._owners[key]
@@ -107,10 +111,10 @@ class Part:
 
 
 class _Source:
-    """One feed, and the runs that it was found to hold."""
+    """One feed, and the runs that it was found to hold. feeds: what it was found by."""
 
-    def __init__(self, feed: Feed, claims: Claims, say: Callable[[str], None]) -> None:
-        self.feed = feed
+    def __init__(self, feed: Feed, feeds: Feeds, claims: Claims, say: Callable[[str], None]) -> None:
+        self.feed, self.feeds = feed, feeds
         self.parts: dict[RunKey, Part] = {}
         self.new: list[Part] = []
         self._claims, self._say = claims, say
@@ -133,7 +137,7 @@ class _Source:
         for line in lines:
             for single in _singles(line):
                 key = key_of(single)
-                part = self._part(key) if key is not None else self._last
+                part = self._part(key, single) if key is not None else self._last
                 if part is not None:
                     part.lines.append(single)
                     self._last = part
@@ -150,6 +154,12 @@ class _Source:
         is_young = time.monotonic() - self._since < _YOUNG_S
         return self._broken or self._gave or (self._empty and not is_young and self.feed.over(False))
 
+    def give_up(self, key: RunKey) -> None:
+        """Another source tells the run from now on."""
+        self.parts.pop(key, None)
+        self._left.add(key)
+        self._claims.release(key, self)
+
     def rest_of(self, part: Part) -> bytes:
         """A line that has not ended belongs to the run that was written last."""
         return self.feed.rest if part is self._last else b""
@@ -163,15 +173,33 @@ class _Source:
             else:
                 self._left.add(key)
 
-    def _part(self, key: RunKey) -> Part | None:
+    def _part(self, key: RunKey, line: bytes) -> Part | None:
         part = self.parts.get(key)
-        if part is not None or key in self._left or not self._claims.claim(key, self):
+        if part is not None or key in self._left:
             return part
+        if not self._claims.claim(key, self):
+            owner = self._claims.owner(key)
+            if owner is None or not self._renews(owner) or not _begins(line):
+                return None
+            owner.give_up(key)
+            self._claims.claim(key, self)
         name = f"{self.feed.name} (run {key[0]} of {key[1]})" if self._gave else self.feed.name
         part = self.parts[key] = Part(self, key, name)
         self.new.append(part)
         self._gave = True
         return part
+
+    def _renews(self, other: "_Source") -> bool:
+        """Whether it was found where the other was, after it: a log that was removed and made anew."""
+        return self.feeds is other.feeds and self.feed.name == other.feed.name
+
+
+def _begins(line: bytes) -> bool:
+    """Whether a run begins with this line."""
+    try:
+        return bool(orjson.loads(line)["data"]["lifecycle"]["state"] == "started")
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class Apart:
@@ -185,7 +213,7 @@ class Apart:
 
     def found(self) -> list[Feed]:
         """The runs that are new. Reads where no run is read that would do it, a little at a time."""
-        self._sources += [_Source(feed, self._claims, self._say) for feed in self._feeds.found()]
+        self._sources += [_Source(feed, self._feeds, self._claims, self._say) for feed in self._feeds.found()]
         if not self.keeps:
             for source in self._sources:
                 if source.is_done:

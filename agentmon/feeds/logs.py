@@ -13,6 +13,8 @@ LIMIT = 16 * BLOCK  # bytes that are read of a log at a time
 _SCAN_S = 0.5
 _YOUNG_S = 2.0
 
+_Seen = tuple[int, int]  # inode and size: another inode, or less than there was, is another file
+
 
 class Named:
     """Files that a person named."""
@@ -43,7 +45,7 @@ class Going:
 
     def __init__(self, recent_s: float = 0.0, limit: int = LIMIT) -> None:
         self._recent_s, self._limit = recent_s, limit
-        self._decided: set[str] = set()
+        self._decided: dict[str, _Seen] = {}  # by path
         self._folder_seen: int | None = None
         self._scan_at = 0.0
 
@@ -61,14 +63,20 @@ class Going:
             return []
         began: list[Feed] = []
         undecided = False
+        before, self._decided = self._decided, {}  # what was removed is forgotten: its name may be used once more
         for found in runs.all_logs():
             path = str(found)
-            if path in self._decided:
+            there = _look(path)
+            if there is None:
+                continue
+            known = before.get(path)
+            if known is not None and there[0] == known[0] and there[1] >= known[1]:
+                self._decided[path] = there
                 continue
             if _is_young(path):
                 undecided = True  # made, and perhaps not yet locked: asking would be in the way of that
                 continue
-            self._decided.add(path)
+            self._decided[path] = there
             if runs.is_written(found) or self._is_recent(path):
                 began.append(Follower(path, limit=self._limit))
         # times of files are coarse: a run that began in the same moment would be overlooked for good
@@ -84,6 +92,14 @@ class Going:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _look(path: str) -> _Seen | None:
+    try:
+        there = os.stat(path)
+    except OSError:
+        return None
+    return there.st_ino, there.st_size
 
 
 def _is_young(path: str) -> bool:

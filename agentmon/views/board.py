@@ -231,6 +231,10 @@ class Board:
         gone = self._let_go()
         for feeds in self._feeds:
             for feed in feeds.found():
+                before = self._watches.get(feed.name)
+                if before is not None:  # its name was used once more
+                    before.close()
+                    gone.append(before)
                 self._watches[feed.name] = self._watched(feed, self._say)
                 if feeds.keeps:
                     self._kept.add(feed.name)

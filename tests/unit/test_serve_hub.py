@@ -11,14 +11,16 @@ pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from live_hub import Stage, events_of, logs_of
-from run_logs import Log
+from run_logs import START, Log
 
 from agentmon import ndjson
 from agentmon.events import Alert, Gap, GitActivity, TokenUsage
+from agentmon.feeds.logs import Going
 from agentmon.follow import Follower
 from agentmon.telemetry import fold, telemetry_dict
 from agentmon.views.serve.changes import Frame, Journal
 from agentmon.views.serve.clients import Refused, Subscription
+from agentmon.views.serve.hub import Hub
 
 
 @pytest.fixture
@@ -553,3 +555,42 @@ def test_a_run_that_had_ended_when_its_socket_was_found_is_not_lost(stage: Stage
     telemetry = message["data"]["agent_telemetry"]
     assert (telemetry["status"], telemetry["exit_code"], telemetry["token_usage"]["calls"]) == ("error", 3, 1)
     assert telemetry["ended_at"] is not None
+
+
+@pytest.mark.parametrize("pause", [0.0, 400.0])
+def test_a_run_id_that_is_used_once_more_is_another_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pause: float
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("agentmon.feeds.logs._SCAN_S", 0.0)
+    monkeypatch.setattr("agentmon.feeds.logs._YOUNG_S", 0.0)
+    monkeypatch.setattr("agentmon.follow._LOCK_CHECK_S", 0.0)
+    path = tmp_path / "agentmon" / "runs" / "again.ndjson"
+    said: list[str] = []
+    hub = Hub([Going(300.0)], said.append)
+
+    def until_told(text: str, status: str) -> None:
+        for _ in range(50):
+            hub.tick()
+            told = [agent.telemetry(START) for agent in hub.agents()]
+            if [(t["status"], [log["message"] for log in t["activity_logs"]]) for t in told] == [(status, [text])]:
+                return
+        pytest.fail(str(told))
+
+    for text in ("first", "second"):
+        log = Log(path, agent=text)
+        log.started()
+        log.said(text)
+        until_told(text, "running")
+        log.ended()
+        log.release()
+        until_told(text, "stopped")
+        if pause:  # it has left the board
+            monkeypatch.setattr("agentmon.views.board._ENDED_KEPT_S", -1.0)
+            assert any(hub.tick() or not hub.agents() for _ in range(50))
+            assert hub.agents() == []
+            monkeypatch.setattr("agentmon.views.board._ENDED_KEPT_S", 300.0)
+        path.unlink()
+        path.with_suffix(".other").touch()  # the inode is not to be the same by chance
+    assert said == []
+    hub.close()
