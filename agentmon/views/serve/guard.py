@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import re
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,8 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+# name:port, and nothing that two parsers could understand in two ways; an IPv6 address without brackets is told apart
+_HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?|[0-9A-Fa-f:.]+", re.ASCII)
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -60,6 +63,8 @@ class Rules:
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header names this server."""
+        if not _HOST.fullmatch(host):
+            return False
         name = _host_name(host)
         if name in self.names or name == "localhost" or name.endswith(".localhost"):
             return True
@@ -73,6 +78,8 @@ class Rules:
         """Whether a page of this origin may ask. A proxy may have taken off TLS: the scheme says nothing."""
         if origin.lower() in self.origins:
             return True
+        if not _HOST.fullmatch(host) or not _HOST.fullmatch(origin.partition("://")[2]):
+            return False
         try:
             parts = urlsplit(origin)
             port = _PORTS.get(parts.scheme)
