@@ -406,6 +406,50 @@ def test_clients_that_are_dead_are_noticed_even_with_much_unsent(tmp_path: Path)
     run_async(test)
 
 
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+SLOW: list[tuple[bytes, int]] = [
+    (b"", 0),
+    (REQUEST, 0),
+    (REQUEST + b"\r\n" + REQUEST, 1),
+    (REQUEST.replace(b"GET", b"POST") + b"Content-Length: 1000\r\n\r\nhalf", 1),
+]
+
+
+@pytest.mark.parametrize(("begin", "answers"), SLOW)
+def test_a_request_that_does_not_end_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, answers: int
+) -> None:
+    from live_hub import Stage
+
+    from agentmon.views.serve.app import create_app
+    from agentmon.views.serve.http import HttpConnection
+    from agentmon.views.serve.listening import listen
+    from agentmon.views.serve.server import Server, config_of
+
+    monkeypatch.setattr(HttpConnection, "request_s", 0.2)
+
+    async def test() -> None:
+        sockets = listen("127.0.0.1", 0)
+        server = Server(config_of(create_app(Stage(tmp_path).hub)), lambda: None)
+        serving = asyncio.create_task(server.serve(sockets))
+        reader, writer = await asyncio.open_connection(*sockets[0].getsockname())
+        writer.write(begin)
+        told = asyncio.create_task(reader.read())
+        with contextlib.suppress(ConnectionError):
+            while not told.done():  # byte by byte
+                writer.write(b"x")
+                await asyncio.sleep(0.05)
+        assert (await told).count(b"HTTP/1.1 ") == answers
+        async with connect(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/ws") as connection:
+            until = asyncio.get_running_loop().time() + 2 * HttpConnection.request_s
+            while asyncio.get_running_loop().time() < until:
+                await (await connection.ping())
+        server.end()
+        await serving
+
+    run_async(test)
+
+
 TOO_MUCH: list[tuple[Any, int]] = [("x" * 100_000, 1009), (b"x" * 100_000, 1009), (["x" * 40_000] * 3, 1009)]
 
 

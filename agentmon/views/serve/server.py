@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from agentmon.views.serve.connection import Connection
+from agentmon.views.serve.http import HttpConnection
 from agentmon.views.serve.ws import MESSAGE_BYTES
 
 _MOST_CONNECTIONS = 2048
@@ -69,7 +70,7 @@ def run(app: FastAPI, sockets: list[socket.socket], listening: Callable[[], None
 def config_of(app: FastAPI, ping_s: float = _PING_S) -> uvicorn.Config:
     """What uvicorn is told. ping_s: between two pings, and how long a client has to answer one."""
     return uvicorn.Config(
-        app, loop="asyncio", http="h11", ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=ping_s,
+        app, loop="asyncio", http=HttpConnection, ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=ping_s,
         ws_ping_timeout=ping_s, ws_per_message_deflate=False, lifespan="on", access_log=False, log_config=_LOGGING,
         server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )  # fmt: skip
