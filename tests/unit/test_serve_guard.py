@@ -236,3 +236,23 @@ def test_whatever_a_client_says_has_an_answer(message: bytes) -> None:
         return
     assert reply["type"] in ("pong", "subscribed")
     assert not talker.subscription.wants(("r", "red", "a"))
+
+
+@pytest.mark.parametrize(("token", "asked"), [(TOKEN, [{"bearer": []}, {"cookie": []}]), (None, None)])
+def test_the_description_tells_how_the_token_is_given(stage: Stage, token: str | None, asked: Any) -> None:
+    rules = Rules.of(token)
+    description = create_app(stage.hub, rules).openapi()
+    schemes = description["components"]["securitySchemes"]
+    assert (schemes["bearer"]["type"], schemes["bearer"]["scheme"]) == ("http", "bearer")
+    assert (schemes["cookie"]["in"], schemes["cookie"]["name"]) == ("cookie", rules.cookie)
+    assert description.get("security") == asked
+    assert TOKEN not in str(description)
+
+
+@pytest.mark.parametrize("since", ["9" * 5000, "-1", "\u0661", "1e3", ""])
+def test_a_place_that_is_none_begins_anew(stage: Stage, since: str) -> None:
+    with (
+        client(stage) as browser,
+        browser.websocket_connect(f"ws://localhost/ws?stream={stage.hub.stream}&since={since}") as socket,
+    ):
+        assert socket.receive_json()["resumed"] is False

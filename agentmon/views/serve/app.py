@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import FastAPI
 
 from agentmon import __version__
 from agentmon.views.serve import page, rest, ws
-from agentmon.views.serve.guard import Guard, Rules
+from agentmon.views.serve.guard import Guard, Rules, describe
 from agentmon.views.serve.hub import Hub
 from agentmon.views.serve.past import Past
 
@@ -19,7 +20,7 @@ def create_app(
     hub: Hub, rules: Rules | None = None, most_clients: int = MOST_CLIENTS, past: Past | None = None
 ) -> FastAPI:  # fmt: skip
     """The application. rules: who is let in; by default whoever reaches it under a loopback name."""
-    past = past or Past(lambda _: None)
+    past, rules = past or Past(lambda _: None), rules or Rules.of()
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -43,5 +44,13 @@ def create_app(
     app.include_router(ws.router)
     rest.install(app)
     app.include_router(page.router)
-    app.add_middleware(Guard, rules=rules or Rules.of())
+    app.add_middleware(Guard, rules=rules)
+    undescribed = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = undescribed()
+        describe(description, rules)
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]
     return app

@@ -106,6 +106,19 @@ class Rules:
         return any(hmac.compare_digest(value.encode(), self.cookie_value.encode()) for value in values)
 
 
+def describe(description: dict[str, Any], rules: Rules) -> None:
+    """Add to an OpenAPI description how the token is given; where there is one, that it must be."""
+    description.setdefault("components", {})["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "The token that the server was started with."},
+        "cookie": {
+            "type": "apiKey", "in": "cookie", "name": rules.cookie,
+            "description": "What a browser is given that opens `/?token=TOKEN` once.",
+        },
+    }  # fmt: skip
+    if rules.token is not None:
+        description["security"] = [{"bearer": []}, {"cookie": []}]
+
+
 class _Refusal(Exception):
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)

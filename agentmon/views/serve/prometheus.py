@@ -112,9 +112,18 @@ def _counted(state: Any) -> Counted:
 
 def _processes(of: Sources, counted: Counted) -> Iterable[Metric]:
     """Of the process trees that run now, under the names of their runs' own agents."""
-    cpu = Metric("process_cpu_utilization_ratio", "gauge", "CPU in use by the process tree; 1 is one core.")
-    memory = Metric("process_memory_usage_bytes", "gauge", "Memory in use by the process tree.")
-    threads = Metric("process_thread_count", "gauge", "Threads of the process tree.")
+    cpu = Metric(
+        "process_cpu_utilization_ratio", "gauge",
+        "CPU in use by the process tree, in cores: 1 is one core, and it may be more. Over OTLP this is "
+        "agentmon.tree.cpu.cores; process.cpu.utilization there is of the root process alone, and over all CPUs.",
+    )  # fmt: skip
+    memory = Metric(
+        "process_memory_usage_bytes", "gauge",
+        "Memory in use by the process tree. Over OTLP this is agentmon.tree.memory.usage.",
+    )  # fmt: skip
+    threads = Metric(
+        "process_thread_count", "gauge", "Threads of the process tree. Over OTLP this is agentmon.tree.thread.count."
+    )
     processes = Metric("agentmon_process_count", "gauge", "Processes of the tree.")
     running = Metric("agentmon_runs_running", "gauge", "Runs that go on.")
     last = Metric("agentmon_last_event_timestamp_seconds", "gauge", "When a run that goes on was heard of last.")

@@ -19,6 +19,7 @@ had is to be forgotten.
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -34,6 +35,7 @@ from agentmon.views.serve.hub import Hub
 FRAMES_EXTENSION = "agentmon.frames"  # of our own connections: many frames in one write
 MESSAGE_BYTES = 64 << 10  # of a client
 _REPLIES_HELD = 16
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _BREATH_S = 0.01  # from one message of a client to the next: none keeps the server from the others
 
 router = APIRouter()
@@ -72,7 +74,7 @@ async def _serve(websocket: WebSocket, team_id: str | None) -> None:
     client = Client(hub, subscription)
     since = query.get("since", "")
     same = query.get("stream") == hub.stream
-    resumed = client.begin(int(since) if same and since.isascii() and since.isdigit() else None)
+    resumed = client.begin(int(since) if same and _NUMBER.fullmatch(since) else None)
     client.replies.append(_hello(hub, subscription, resumed))
     hub.clients.add(client)
     sender = asyncio.create_task(_send_all(websocket, hub, client))
