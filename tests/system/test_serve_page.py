@@ -1,10 +1,12 @@
 """The dashboard in a real browser, before a real server and real runs."""
 
 import http.server
+import os
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from dashboard import Child, Seen, Server, accessible, needed
@@ -15,6 +17,7 @@ from agentmon.events import TokenUsage
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 from report_logs import STARTED, STOPPED, entry, metrics, written
+from run_logs import Log
 
 pytestmark = needed()
 pytest_plugins = ["dashboard_fixtures"]
@@ -224,6 +227,23 @@ def test_charts_by_keyboard_and_mouse(server, run, opened):
     expect(page.locator(".git li:focus")).to_contain_text("Add the login")
     page.get_by_text("These figures as a table").click()
     expect(page.get_by_role("table").filter(has_text="tokens in").last).to_contain_text("1,250")
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/b?c#d", "%2e%2e", "<b>"])
+def test_an_agent_of_any_name_has_a_page(server, opened, tmp_path, name):
+    """Also once its run is past, and told over REST."""
+    runs = server.wrapper.state / "agentmon" / "runs"
+    log = Log(tmp_path / "named.ndjson", "named-1", agent=name)
+    log.started()
+    log.said("said by it")
+    log.ended()
+    log.release()
+    os.utime(log.path, (log.now, 1_700_000_000))
+    runs.mkdir(parents=True, exist_ok=True)
+    log.path.rename(runs / "named-1.ndjson")
+    page = opened(f"{server.base}#/run/named-1/{quote(name, safe='')}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+    expect(page.get_by_text("said by it")).to_be_visible()
 
 
 def test_history(server, run, opened):

@@ -170,6 +170,8 @@ def test_one_run(world: World, run_id: str):
 @pytest.mark.parametrize("agent_id", ["crew", AGENT])
 def test_telemetry_of_each_agent(world: World, run_id: str, agent_id: str):
     told = world.get(run_url(run_id, f"/agents/{quote(agent_id, safe='')}"))
+    asked = world.get(run_url(run_id, f"/agents?agent={quote(agent_id, safe='')}"))
+    assert {**asked, "token_usage": None, "duration_s": None} == {**told, "token_usage": None, "duration_s": None}
     assert (told["run_id"], told["agent_id"], told["status"]) == (run_id, agent_id, "stopped")
     assert told["is_main"] == (agent_id == "crew")
     assert told["token_usage"]["cost_usd"] == (0.75 if agent_id == "crew" else 0.5)

@@ -82,8 +82,17 @@ async def runs(
             response_model=models.AgentTelemetry, dependencies=[Depends(json_only)],
             responses=responses(_404="There is no such run or agent", _503=_UNREADABLE))  # fmt: skip
 async def agent_of_run(of: From, run_id: RunId, agent_id: AgentId) -> Response:
-    """With its last log entries and git acts. Of a run whose log is gone, what the index knows."""
+    """With its last log entries and git acts. Of a run whose log is gone, what the index knows.
+
+    `agents?agent=NAME` is the same: clients take the dots off an address that ends in `/.` or `/..`, encoded or not,
+    and an agent may have such a name."""
     return answer(await of.telemetry(run_id, agent_id))
+
+
+@router.get("/{run_id:path}/agents", include_in_schema=False, dependencies=[Depends(json_only)])
+async def named_agent_of_run(of: From, run_id: RunId, agent: str) -> Response:
+    """The same, by a query."""
+    return answer(await of.telemetry(run_id, agent))
 
 
 @router.get("/{run_id:path}/events", summary="Events of a run", response_model=models.Events,

@@ -88,7 +88,7 @@ class AgentView {
       history.replaceState(null, "", pageOf({ run_id: this.run, agent_id: this.name }));
     }
     const live = this.stream.agents.get(this.key);
-    this.telemetry = live ?? await ask(pathOf("runs", this.run, "agents", this.name), {}, signal);
+    this.telemetry = live ?? await ask(`${pathOf("runs", this.run)}/agents`, { agent: this.name }, signal);
     say(this.title, oneLine(this.name, 120));
     document.title = `${oneLine(this.name, 60)} · agentmon`;
   }
