@@ -331,6 +331,24 @@ def test_history(world: World, by: str, names: set[str]):
     assert all(row["runs"] for row in rows)
 
 
+@pytest.mark.parametrize(("by", "of"), [("day", None), ("team", "named"), ("agent", "crew"), ("agent", AGENT)])
+def test_history_has_runs_that_the_index_does_not_know(world: World, by: str, of: str | None):
+    """A log that was named: its sums are those of a past run that is the same."""
+    told, same = (world.get(f"/api/v1/history?by={by}&team={team}")["rows"] for team in ("named", "web%2F2"))
+    (row,), (past,) = ([row for row in rows if of is None or row[by] in (of, "web/2")] for rows in (told, same))
+    assert {**row, by: None, "failed": None} == {**past, by: None, "failed": None}
+    assert (row["runs"], row["failed"], row["running"]) == (1, 0, 0)
+    assert row["cost_usd"] == {"crew": 0.25, AGENT: 0.5}.get(of or "", 0.75)
+    assert [*world.get(f"/api/v1/history?by={by}&team=named&until=1000")["rows"]] == []
+
+
+def test_history_by_model_counts_a_run_once(world: World):
+    rows = world.get("/api/v1/history?by=model&team=named")["rows"]
+    assert [(row["model"], row["runs"], row["calls"], row["cost_usd"]) for row in rows] == [
+        ("claude-sonnet-4-5", 1, 2, 0.75)
+    ]
+
+
 def test_history_is_chosen(world: World):
     (row,) = world.get("/api/v1/history?by=day&team=web%2F2")["rows"]
     assert (row["runs"], row["failed"], row["calls"]) == (1, 1, 2)

@@ -88,9 +88,11 @@ async def history(
     since: Since = None,
     until: Until = None,
 ) -> Response:
-    """Per day (of the server's time zone), team, model or agent. since, until: when the runs began."""
+    """Per day (of the server's time zone), team, model or agent, with the live runs that the history of this machine
+    does not have (of a named log, a socket, a fleet). since, until: when the runs began."""
     wanted = Wanted(team=team, agent=agent, since=since, until=until)
-    found = await of.ask(lambda index: index_query.sums(index, wanted, by))
+    known, others = await of.with_live(lambda index: index_query.sums(index, wanted, by))
+    found = rows.with_live_sums(known, others, wanted, by, time.time())
     return answer({"by": by, "rows": found, "indexing": of.indexing()})
 
 

@@ -1,10 +1,13 @@
 """Rows: live runs in the form in which the index has all others, and chosen in the same way."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from math import inf
 from typing import TYPE_CHECKING, Any
 
-from agentmon.index_query import Wanted
+from agentmon import index_query
+from agentmon.index_query import By, Wanted
 
 if TYPE_CHECKING:
     from agentmon.views.serve.live import LiveRun
@@ -73,6 +76,48 @@ def with_live_teams(teams: Sequence[Row], live: Iterable["LiveRun"], now: float)
                 team[name] = (team[name] or 0) + row[name]
         team["last_updated"] = max(team["last_updated"] or 0.0, row["ended"] or 0.0) or None
     return sorted(known.values(), key=lambda team: (-(team["last_updated"] or 0.0), team["team_id"]))
+
+
+def with_live_sums(found: Sequence[Row], live: Iterable["LiveRun"], wanted: Wanted, by: By, now: float) -> list[Row]:
+    """The index's sums, and in them the live runs that it does not know."""
+    known = {row[by]: dict(row) for row in found}
+    own = by in ("day", "team")
+    for run in live:
+        row = row_of(run, now)
+        if not is_wanted(row, wanted, [*run.agents]):
+            continue
+        parts: dict[str | None, list[Row]] = {}
+        if own:
+            parts[_day(row["started"]) if by == "day" else run.team_id] = [row]
+        else:
+            for share in shares_of(run):
+                if by == "agent" or any(share[name] for name in _FIGURES):
+                    parts.setdefault(share[by], []).append(share)
+        for name, shares in parts.items():
+            blank = dict.fromkeys(index_query.names(by)) | {"runs": 0, "failed": 0, "running": 0, "cost_unknown": 0}
+            sums = known.setdefault(name, blank | {by: name})
+            sums["runs"] += 1
+            sums["failed"] += row["state"] in ("error", "lost")
+            sums["running"] += row["state"] == "running"
+            sums["cost_unknown"] += any(
+                share["cost_usd"] is None and (share["calls"] or share["total_tokens"]) for share in shares
+            )
+            sums.update({name: _sum([sums, *shares], name) for name in (*_MODEL, *(("duration_s", "commits") * own))})
+    if by == "day":
+        return sorted(known.values(), key=lambda row: row["day"] or "", reverse=True)
+    return sorted(
+        known.values(),
+        key=lambda row: (*(-inf if row[name] is None else row[name] for name in ("cost_usd", "total_tokens", "runs")),),
+        reverse=True,
+    )
+
+
+def _day(started: float | None) -> str | None:
+    """In the server's time zone."""
+    try:
+        return None if started is None else time.strftime("%Y-%m-%d", time.localtime(started))
+    except (ValueError, OverflowError, OSError):  # of a damaged log
+        return None
 
 
 def telemetry(row: Row, agent_id: str, shares: Sequence[Row]) -> dict[str, Any]:
