@@ -80,6 +80,13 @@ def test_a_sample_is_of_all_agents_of_its_run_and_counts_once(folded):
     assert [agent["process_metrics"]["status"] for agent in told] == ["dead", "dead"]
 
 
+def test_samples_go_on_where_the_clock_was_set_back(folded):
+    (agent,) = folded(
+        snapshot(), *(frame("metrics_update", metrics(cpu), at=at) for cpu, at in [(5.0, 9e3), (7.0, 2e3)])
+    )["agents"]
+    assert agent["samples"]["cpu_percent"] == [5.0, 7.0]
+
+
 def test_a_batch_brings_the_sums_and_the_badge(folded):
     inner = [frame("log_entry", said("a")), frame("llm_call", {"token_usage": {"model": "m", "input_tokens": 9}})]
     sums = {"input_tokens": 10, "cost_usd": 0.5, "model": "m"}

@@ -242,7 +242,7 @@ export class Stream {
   }
 
   _measure(agent, { process_metrics: metrics }, timestamp) {
-    if (!metrics || (agent._measured ?? 0) >= timestamp) return; // told of once per agent of the run
+    if (!metrics || agent._measured === timestamp) return; // told of once per agent of the run; the clock may be set back
     agent._measured = timestamp;
     agent.process_metrics = metrics;
     if (metrics.status !== "dead") {
