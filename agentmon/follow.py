@@ -10,6 +10,7 @@ from agentmon.errors import AgentmonError
 
 BLOCK = 1 << 20
 LONGEST = 32 << 20  # a line beyond this is no event of ours (a batch of the largest ones stays below)
+_SEARCHED = 16 * BLOCK  # bytes of a line without its end that are read at a time
 _LOCK_CHECK_S = 0.25
 _YOUNG_S = 2.0  # a run log is made, and locked a moment later
 _RETIRED_S = 1.0  # a writer notices within 0.25 s that its file was moved
@@ -59,6 +60,7 @@ class Follower:
         self._locked = False
         self._checked = 0.0
         self._released = False
+        self._at_end = False  # there was nothing more at the last poll
         self._is_run_log = _is_run_log(path)
 
     @property
@@ -80,11 +82,14 @@ class Follower:
         size = os.fstat(self._fd).st_size
         if size < self._offset:  # truncated: what is there now is new
             self._offset, self._lines = 0, Lines()
-        taken = 0
-        while taken < self._limit and (data := _read(self._fd, self._offset, min(BLOCK, self._limit))):
+        taken, most = 0, max(self._limit, _SEARCHED)
+        while taken < most and (data := _read(self._fd, self._offset, min(BLOCK, self._limit))):
             self._offset += len(data)
             taken += len(data)
             lines += self._lines.feed(data)
+            if lines:
+                most = self._limit
+        self._at_end = not taken
         return lines
 
     def over(self, closed: bool) -> bool:
@@ -92,7 +97,7 @@ class Follower:
 
         A run log nobody locks is over in any case (the run was lost); any other file is where its runs are closed.
         """
-        if self._fd is None:
+        if self._fd is None or not self._at_end:
             return False
         if self.written():
             self._released = False

@@ -557,6 +557,26 @@ def test_a_run_that_had_ended_when_its_socket_was_found_is_not_lost(stage: Stage
     assert telemetry["ended_at"] is not None
 
 
+def test_a_line_beyond_what_is_read_at_a_time_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    log = Log(tmp_path / "agentmon" / "runs" / "long.ndjson")
+    log.started()
+    log.raw(b"x" * (20 << 20) + b"\n")
+    log.said("after it")
+    log.ended()
+    log.release()
+    monkeypatch.setattr("agentmon.follow._LOCK_CHECK_S", 0.0)
+    said: list[str] = []
+    hub = Hub([Going(300.0, 64 << 10)], said.append)
+    for _ in range(20):
+        hub.tick()
+    (agent,) = hub.agents()
+    told = agent.telemetry(START)
+    assert (told["status"], [entry["message"] for entry in told["activity_logs"]]) == ("stopped", ["after it"])
+    assert len(said) == 1  # that it is no event
+    hub.close()
+
+
 @pytest.mark.parametrize("pause", [0.0, 400.0])
 def test_a_run_id_that_is_used_once_more_is_another_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pause: float
