@@ -127,6 +127,19 @@ def test_a_page_that_was_allowed_may_read(stage: Stage) -> None:
         assert "access-control-allow-origin" not in browser.get("/openapi.json").headers
 
 
+def test_a_page_that_was_allowed_may_send_the_token(stage: Stage) -> None:
+    asked = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+    with client(stage, Rules.of(TOKEN, origins=["https://page.example.org"])) as browser:
+        answer = browser.options("/api/v1/runs", headers={"origin": "https://page.example.org", **asked})
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == "https://page.example.org"
+        assert "authorization" in answer.headers["access-control-allow-headers"]
+        for origin, status in (("https://evil.org", 403), ("http://localhost", 401)):
+            refused = browser.options("/api/v1/runs", headers={"origin": origin, **asked})
+            assert refused.status_code == status
+            assert not any(name.startswith("access-control") for name in refused.headers)
+
+
 def test_a_body_is_limited_told_or_not(stage: Stage) -> None:
     with client(stage) as browser:
         assert browser.post("/openapi.json", content=b"x" * (BODY_BYTES + 1)).status_code == 413

@@ -32,6 +32,7 @@ _HEADERS = (
 )
 # name:port, and nothing that two parsers could understand in two ways; an IPv6 address without brackets is told apart
 _HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?|[0-9A-Fa-f:.]+", re.ASCII)
+_ASKED = "access-control-request-method"
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
@@ -143,6 +144,9 @@ class Guard:
             origin = headers.get("origin")
             if origin is not None and origin.lower() in rules.origins:
                 send = _shared(send, origin)
+                if scope["type"] == "http" and scope["method"] == "OPTIONS" and _ASKED in headers:
+                    await _answer_preflight(send)  # browsers send no token with it
+                    return
             scope = _below(dict(scope), rules.root_path)
             if rules.token is not None and not rules.knows_bearer(headers):
                 if (answer := self._first_use(scope)) is not None:
@@ -279,6 +283,16 @@ def _limited(receive: Receive, headers: dict[str, str]) -> Receive:
         return message
 
     return receiving
+
+
+async def _answer_preflight(send: Send) -> None:
+    """What a page of an origin that was allowed may send (Fetch standard, 4.8)."""
+    headers = [
+        (b"access-control-allow-methods", b"GET, HEAD"), (b"access-control-allow-headers", b"accept, authorization"),
+        (b"access-control-max-age", b"600"),
+    ]  # fmt: skip
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _redirect(send: Send, place: str, cookie: str | None) -> None:
