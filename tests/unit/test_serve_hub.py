@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from live_hub import Stage, events_of, logs_of
 from run_logs import START, Log
 
-from agentmon import ndjson
+from agentmon import checked, ndjson
 from agentmon.events import Alert, Gap, GitActivity, TokenUsage
 from agentmon.feeds.logs import Going
 from agentmon.follow import Follower
@@ -449,6 +449,30 @@ def test_a_log_of_many_events_is_one_snapshot_and_no_burst(stage: Stage, tmp_pat
     assert kinds(messages) == ["snapshot"]
     assert logs_of(messages)[-1].startswith("2999 ")
     assert messages[0]["data"]["agent_telemetry"]["git_operations"] == {"commit": 1}
+
+
+def test_log_entries_that_nobody_sees_are_not_decoded(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = Log(tmp_path / "mixed.ndjson")
+    log.started()
+    for number in range(500):
+        log.said(str(number))
+        log.committed() if number % 100 == 0 else log.used()
+    entries = 0
+    plain = checked.decode
+
+    def decode(line: bytes) -> Any:
+        nonlocal entries
+        entries += b"log_entry" in line
+        return plain(line)
+
+    monkeypatch.setattr(checked, "decode", decode)
+    stage._named._paths = (str(log.path),)
+    stage.pass_time(1.0)
+    (agent,) = stage.hub.agents()
+    assert agent.telemetry(START)["activity_logs"][-1]["message"] == "499"
+    assert entries <= 150
 
 
 def test_a_damaged_or_endless_log_entry_spoils_no_frame(stage: Stage) -> None:

@@ -133,14 +133,15 @@ class LiveRun(RunWatch):
         self.is_summing = False  # there; nothing may be folded meanwhile
         self.sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
         self._git_exact = False
+        self._folded = self._fold.state  # asking the fold each time decodes log entries that nobody looks at
 
     @property
     def run_id(self) -> str:
-        return self.state.run_id or ""
+        return self._folded.run_id or ""
 
     @property
     def team_id(self) -> str:
-        return self.state.team_id or ""
+        return self._folded.team_id or ""
 
     @property
     def interval_s(self) -> float | None:
@@ -196,7 +197,7 @@ class LiveRun(RunWatch):
             return
         agent = self._agent(event.agent_id)
         match payload:
-            case GitActivity(source="output") if self.state.git_exact:
+            case GitActivity(source="output") if self._folded.git_exact:
                 return
             case GitActivity():
                 if payload.source == "trace2" and not self._git_exact:

@@ -99,7 +99,6 @@ class Reading(LiveRun):
         self.series = Series()
         self.moments: list[Moment] = []
         self.stopped = False  # nobody wants to know any more
-        self._folded = self._fold.state
 
     @property
     def state(self) -> RunTelemetry:
