@@ -69,6 +69,17 @@ def command(
         raise AgentmonError(f"--host {host}: whoever reaches this address could read all runs; add --token auto")
     if root_path and (not root_path.startswith("/") or root_path.startswith("//")):
         raise click.BadParameter("begins with one slash", param_hint="--root-path")
+    from agentmon.views.serve.guard import is_host, is_origin
+
+    for name in hosts:
+        if not is_host(name):
+            raise click.BadParameter(
+                f"{name}: a name as it stands in an address, without https://", param_hint="--allow-host"
+            )
+    for origin in origins:
+        if not is_origin(origin):
+            raise click.BadParameter(f"{origin}: an origin is written https://NAME or https://NAME:PORT",
+                                     param_hint="--allow-origin")  # fmt: skip
     where = None if source is None else access(source, creds, tls_ca, tls_cert, tls_key)
     feeds = _feeds(sources, where is None)
     sockets = listen(host, port)

@@ -319,6 +319,15 @@ def refused(wrapper: Wrapper, *words: str, **env: str) -> str:
     return done.stderr
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--allow-host", "https://mon.example.com/"), ("--allow-host", ""), ("--allow-origin", "mon.example.com"),
+     ("--allow-origin", "*"), ("--allow-origin", "null"), ("--allow-origin", "https://mon.example.com/page")],
+)  # fmt: skip
+def test_names_that_nobody_could_send_are_mistakes(wrapper: Wrapper, words: tuple[str, str]) -> None:
+    assert words[0] in refused(wrapper, *words)
+
+
 def test_mistakes_are_told_in_one_line(wrapper: Wrapper, tmp_path: Path) -> None:
     assert "--token" in refused(wrapper, "--host", "0.0.0.0")
     assert "no such run" in refused(wrapper, "nothing")

@@ -32,6 +32,7 @@ _HEADERS = (
 )
 # name:port, and nothing that two parsers could understand in two ways; an IPv6 address without brackets is told apart
 _HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?|[0-9A-Fa-f:.]+", re.ASCII)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*", re.ASCII)
 _ASKED = "access-control-request-method"
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
@@ -64,7 +65,7 @@ class Rules:
 
     def knows_host(self, host: str) -> bool:
         """Whether a Host header names this server."""
-        if not _HOST.fullmatch(host):
+        if not is_host(host):
             return False
         name = _host_name(host)
         if name in self.names or name == "localhost" or name.endswith(".localhost"):
@@ -79,7 +80,7 @@ class Rules:
         """Whether a page of this origin may ask. A proxy may have taken off TLS: the scheme says nothing."""
         if origin.lower() in self.origins:
             return True
-        if not _HOST.fullmatch(host) or not _HOST.fullmatch(origin.partition("://")[2]):
+        if not is_host(host) or not is_host(origin.partition("://")[2]):
             return False
         try:
             parts = urlsplit(origin)
@@ -118,6 +119,17 @@ def describe(description: dict[str, Any], rules: Rules) -> None:
     }  # fmt: skip
     if rules.token is not None:
         description["security"] = [{"bearer": []}, {"cookie": []}]
+
+
+def is_host(text: str) -> bool:
+    """Whether this can be told by a Host header."""
+    return _HOST.fullmatch(text) is not None
+
+
+def is_origin(text: str) -> bool:
+    """Whether this can be told by an Origin header."""
+    scheme, _, host = text.rstrip("/").partition("://")
+    return _SCHEME.fullmatch(scheme) is not None and is_host(host)
 
 
 class _Refusal(Exception):
