@@ -459,6 +459,21 @@ def test_a_request_that_does_not_end_is_not_waited_for(
     run_async(test)
 
 
+def test_clients_that_ask_much_and_go_are_forgotten(wrapper: Wrapper) -> None:
+    async def client(served: Served) -> None:
+        for _ in range(20):
+            connection = await connect(served.ws(), max_queue=1)
+            for _ in range(60):
+                await connection.send('{"action":"nothing of the kind"}')
+            connection.transport.abort()
+        while b"agentmon_serve_clients 0\n" not in (await asyncio.to_thread(served.get, "metrics")).content:
+            await asyncio.sleep(0.05)
+
+    with serving(wrapper) as served:
+        run_async(lambda: client(served))
+        assert served.end() == (0, "")
+
+
 TOO_MUCH: list[tuple[Any, int]] = [("x" * 100_000, 1009), (b"x" * 100_000, 1009), (["x" * 40_000] * 3, 1009)]
 
 

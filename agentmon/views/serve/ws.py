@@ -79,7 +79,7 @@ async def _serve(websocket: WebSocket, team_id: str | None) -> None:
     hub.clients.add(client)
     sender = asyncio.create_task(_send_all(websocket, hub, client))
     try:
-        await _listen(websocket, hub, client)
+        await _listen(websocket, client, sender)
     finally:
         hub.clients.remove(client)
         sender.cancel()
@@ -87,8 +87,8 @@ async def _serve(websocket: WebSocket, team_id: str | None) -> None:
             await sender
 
 
-async def _listen(websocket: WebSocket, hub: Hub, client: Client) -> None:
-    """Take what the client says, until it goes."""
+async def _listen(websocket: WebSocket, client: Client, sender: "asyncio.Task[None]") -> None:
+    """Take what the client says, until it goes; whoever nothing can be sent to any more has gone."""
     while True:
         message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
@@ -98,8 +98,10 @@ async def _listen(websocket: WebSocket, hub: Hub, client: Client) -> None:
             reply = answer(client, text if text is not None else message.get("bytes") or b"")
         except Refused as error:
             reply = _error(error)
-        while len(client.replies) >= _REPLIES_HELD:  # who does not read is not read
+        while len(client.replies) >= _REPLIES_HELD and not sender.done():  # who does not read is not read
             await asyncio.sleep(0.05)
+        if sender.done():
+            return
         client.replies.append(reply)
         client.woken.set()
         await asyncio.sleep(_BREATH_S)
