@@ -136,6 +136,8 @@ class Connection:
         except (NotFoundError, APIError):
             raise
         except (TimeoutError, nats.errors.Error, JetStreamError, OSError, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise  # it is us who are to end; else nats-py has ended what we wait for
             raise self.unreachable(error) from None
 
     def unreachable(self, error: BaseException | None = None) -> Unreachable:
@@ -192,6 +194,8 @@ async def connect(where: Access, name: str) -> Connection:
             2 * _CONNECT_S,
         )  # fmt: skip
     except (TimeoutError, nats.errors.Error, OSError, ssl.SSLError, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         what = faults[-1] if faults else said(error)
         await made.abort()
         raise Unreachable(f"{where.name}: {what}") from None
@@ -206,6 +210,11 @@ async def connect(where: Access, name: str) -> Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     faults.clear()
     return made
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def said(error: BaseException | None) -> str:

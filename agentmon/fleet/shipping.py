@@ -132,6 +132,7 @@ class Shipper:
         self._ahead = None
         self._spool.back()
         self._spool.look()
+        self._spool.hold()
         if time.monotonic() >= self._save_after:
             self._save(self._cursor.doubt)
         self._complain(f"{error}; trying again")

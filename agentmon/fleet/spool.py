@@ -31,7 +31,7 @@ _OPEN = 256  # logs kept open: they can be read to their end even if they are re
 _MEASURE_S = 0.1
 _LOOK_S = 0.25  # how often the folder is looked at
 _LOOK_ALL_S = 10.0
-_AWAKE_S = 60.0  # a log that has not grown for so long is looked at every 10 s only
+_AWAKE_S = 900.0  # a log that has not grown for so long is looked at every 10 s only
 _SETTLED_S = 2.0
 _NAMED = 10
 _ENTRY = b'"event":"log_entry"'
@@ -83,7 +83,8 @@ class Spool:
         self._open = 0
         self._folder_seen = 0
         self._look_at = self._look_all_at = self._measure_at = 0.0
-        self._newer: set[str] = set()
+        self._newer: set[str] = set()  # logs of which something was said once
+        self._broken: set[str] = set()
         self.shipped = 0  # events
         self.bad = 0  # lines that are no events
         self.lost = 0  # logs that went before they were shipped
@@ -92,10 +93,11 @@ class Spool:
 
     def restart(self) -> None:
         """Begin where the cursor stands."""
-        self.close()
-        self._logs, self._awake, self._turn = {}, {}, []
+        before, self._logs, self._awake, self._turn = self._logs, {}, {}, []
         for name, shipped in self._cursor.logs.items():
-            self._logs[name] = _Log(name, runs.log_path(name), shipped, shipped, shipped.size)
+            log = self._logs[name] = _Log(name, runs.log_path(name), shipped, shipped, shipped.size)
+            if name in before:
+                log.fd = before[name].fd
         self._look(all_of_them=True)
         for log in self._awake.values():
             self._measure(log, time.monotonic())
@@ -187,6 +189,12 @@ class Spool:
             log.shipped.size = log.size = max(log.size, part.end.offset)
             self._cursor.logs[log.name] = log.shipped
 
+    def hold(self) -> None:
+        """Open what is to be shipped: where that takes long, logs are removed meanwhile."""
+        for log in self._awake.values():
+            if log.size > log.shipped.offset:
+                self._fd(log)
+
     def back(self) -> None:
         """What was given and is not done is to come again."""
         for log in self._logs.values():
@@ -222,7 +230,7 @@ class Spool:
                     if suffix != runs.SUFFIX:
                         continue
                     there.add(name)
-                    if name not in self._logs:
+                    if name not in self._logs and entry.is_file():
                         none = self._cursor.logs[name] = Shipped()
                         self._logs[name] = _Log(name, entry.path, none, none, grown=now)
                         self._awake[name] = self._logs[name]
@@ -280,22 +288,31 @@ class Spool:
             self._open -= 1
             log.fd = None
 
+    def _fd(self, log: _Log) -> int | None:
+        """The descriptor of a log that is kept open; None where there are too many already, or the log is gone."""
+        if log.fd is None and self._open < _OPEN:
+            log.fd = self._open_log(log)
+            self._open += log.fd is not None
+        return log.fd
+
+    def _open_log(self, log: _Log) -> int | None:
+        try:
+            return os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return None
+
     def _read(self, log: _Log, limit: int, records: list[Record]) -> _Part | None:
         """Whole lines from its offset on, about `limit` bytes; the last of a log that nobody writes any more need not
         have its end."""
-        fd = log.fd
+        fd = self._fd(log) or self._open_log(log)
         if fd is None:
-            try:
-                fd = os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            except OSError:
-                return None
-            if self._open < _OPEN:
-                log.fd = fd
-                self._open += 1
+            return None
         try:
             return self._read_lines(log, fd, limit, records)
         except OSError as error:
-            self._say(f"{log.path}: {error.strerror}")
+            if log.name not in self._broken:
+                self._broken.add(log.name)
+                self._say(f"{log.path}: {error.strerror}")
             return None
         finally:
             if fd != log.fd:

@@ -17,12 +17,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 
 from agentmon.feeds.nats import Fleet
 from agentmon.fleet.jetstream import access
@@ -65,6 +66,7 @@ class Agent:
         self._life = [raw for raw in template if raw["event"] == "lifecycle"]
         self._at = random.randrange(len(self._template))
         self.seq = 0
+        self.exact: list[float] = []  # the times of all but samples and log entries
         self.path = folder / f"{self.run_id}.ndjson"
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -83,8 +85,11 @@ class Agent:
 
     def _write(self, raw: dict[str, Any]) -> int:
         self.seq += 1
+        now = time.time()
+        if raw["event"] not in ("metrics_update", "log_entry"):
+            self.exact.append(now)
         own = {"run_id": self.run_id, "seq": self.seq, "agent_id": self._agent, "team_id": self._team}
-        return os.write(self._fd, orjson.dumps({**raw, **own, "timestamp": time.time()}) + b"\n")
+        return os.write(self._fd, orjson.dumps({**raw, **own, "timestamp": now}) + b"\n")
 
 
 class Viewer(threading.Thread):
@@ -112,6 +117,52 @@ class Viewer(threading.Thread):
         self._ended.set()
         self.join(5)
         self._fleet.close()
+
+
+class Dashboard(threading.Thread):
+    """A WebSocket client of `serve --from`. Samples and log entries may be left out there; all that is exact has to
+    come, once, after the snapshot that each agent begins with."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        from websockets.sync.client import connect
+
+        self.seen = Seen("serve")
+        self.came: dict[str, set[float]] = defaultdict(set)  # by run, when what is exact was recorded
+        self._socket = connect(url.replace("http", "ws") + "ws", max_size=None).__enter__()
+
+    def run(self) -> None:
+        with suppress(Exception):  # the connection is closed at the end
+            while True:
+                frame = self._socket.recv()
+                now = time.time()
+                raw = orjson.loads(frame)
+                if raw.get("type") != "agent_telemetry" or raw["event"] == "snapshot":
+                    continue
+                for event in raw["data"]["events"] if raw["event"] == "batch" else [raw]:
+                    self._take(raw, event, now)
+
+    def _take(self, frame: dict[str, Any], event: dict[str, Any], now: float) -> None:
+        run = event.get("run_id") or frame["run_id"]
+        self.seen.count += 1
+        self.seen.latencies.append((event["timestamp"], now - event["timestamp"]))
+        if event["event"] != "metrics_update":
+            self.seen.wrong += event["timestamp"] in self.came[run]
+            self.came[run].add(event["timestamp"])
+
+    def missing(self, agents: "Sequence[Agent]") -> int:
+        """How many events did not come that must have come."""
+        return sum(
+            at not in self.came[agent.run_id]
+            for agent in agents
+            for at in agent.exact
+            if at > min(self.came[agent.run_id], default=time.time())
+        )
+
+    def end(self) -> None:
+        """Hang up."""
+        self._socket.close()
+        self.join(5)
 
 
 class Service:
@@ -225,6 +276,7 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
     shipper.start()
     viewer = Viewer(server.url)
     viewer.start()
+    dashboard = _dashboard(stack, server.url, env, folder) if options.serve else None
     template = [orjson.loads(line) for line in (RUNS / "demo.ndjson").read_bytes().splitlines()]
     agents = [Agent(logs, number, options.teams, template) for number in range(options.agents)]
     began = time.time()
@@ -239,8 +291,13 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
         until(lambda: database.count() >= produced)
         ends["ingester"] = _result(database.seen(), agents, windows)
         database.service.end()
+    if dashboard is not None:
+        time.sleep(3)  # its last frames
+        ends["serve"] = _result(dashboard.seen, agents, windows) | {"missing": dashboard.missing(agents)}
+        dashboard.end()
     viewer.end()
     shipper.end()
+    rss = psutil.Process(server.pid).memory_info().rss / (1 << 20)
     store = sum(path.stat().st_size for path in (folder / "nats" / "store").rglob("*") if path.is_file())
     services = {"ship": shipper} if database is None else {"ship": shipper, "ingest": database.service}
     return {
@@ -252,7 +309,7 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
         },
         "ends": ends,
         "cpu_ms_per_event": {name: round(service.cpu_s * 1000 / produced, 4) for name, service in services.items()},
-        "peak_mb": {name: round(service.peak_mb) for name, service in services.items()},
+        "memory_mb": {"nats-server": round(rss), **{name: round(s.peak_mb) for name, s in services.items()}},
     }  # fmt: skip
 
 
@@ -260,6 +317,20 @@ def _database(stack: ExitStack, source: str, env: dict[str, str], folder: Path) 
     from tests import postgres_server
 
     return Database(stack.enter_context(postgres_server.running()), source, env, folder)
+
+
+def _dashboard(stack: ExitStack, source: str, env: dict[str, str], folder: Path) -> Dashboard:
+    elsewhere = folder / "elsewhere"  # another machine's state
+    out = folder / "serve.out"
+    service = Service(
+        ["serve", "--port", "0", "--from", source], {**env, "XDG_STATE_HOME": str(elsewhere)}, out
+    )  # fmt: skip
+    service.start()
+    stack.callback(service.end)
+    until(lambda: "http://" in out.read_text())
+    client = Dashboard(next(line for line in out.read_text().splitlines() if line.startswith("http://")).strip())
+    client.start()
+    return client
 
 
 def _faults(
@@ -345,6 +416,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--teams", type=int, default=10, help="[default: 10]")
     parser.add_argument("--faults", action="store_true", help="kill and cut")
     parser.add_argument("--cut", type=float, default=30.0, help="seconds that the network is cut [default: 30]")
+    parser.add_argument("--serve", action="store_true", help="with a dashboard and its client behind it")
     parser.add_argument("--ingest", action="store_true", help="with PostgreSQL behind it")
     return parser.parse_args()
 

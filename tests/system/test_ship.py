@@ -66,6 +66,20 @@ def test_a_live_run_is_followed(wrapper, server):
     same(stored(server.url), wrapper.run_logs())
 
 
+def test_what_else_lies_beside_the_run_logs(wrapper, server):
+    made = log(wrapper, "run-1", 3)
+    elsewhere = wrapper.folder / "elsewhere.ndjson"
+    elsewhere.write_bytes(made.path.read_bytes().replace(b"run-1", b"run-2"))
+    made.path.with_name("run-2.ndjson").symlink_to(elsewhere)
+    made.path.with_name("folder.ndjson").mkdir()
+    made.path.with_name("notes.txt").write_text("none")
+    made.path.with_name("empty.ndjson").touch()
+    made.path.with_name("nowhere.ndjson").symlink_to("/nowhere")
+    os.mkfifo(made.path.with_name("pipe.ndjson"))
+    assert "10 events shipped" in ship(wrapper, server.url)
+    same(stored(server.url), [made.path, made.path.with_name("run-2.ndjson")])
+
+
 def test_one_shipper_for_a_destination(wrapper, server):
     shipper = start(wrapper, server.url, "--follow")
     assert shipper.stderr is not None
