@@ -10,48 +10,23 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 import psutil
 
-from agentmon.feeds.nats import Fleet
-from agentmon.fleet.jetstream import access
+from tests.bench.fleet_ends import ROOT, Dashboard, Database, Seen, Service, Viewer, until
 from tests.nats_server import NatsServer, Proxy, running
 
 RUNS = Path(__file__).resolve().parent.parent / "data" / "runs"
-_ROOT = Path(__file__).resolve().parent.parent.parent
-_SETTLE_S = 60.0
 _AROUND_S = 15.0  # after a fault, what waited catches up
-
-
-@dataclass
-class Seen:
-    """What came at a far end: how often, in which order, how late."""
-
-    name: str
-    latencies: list[tuple[float, float]] = field(default_factory=list)  # when it was recorded; how long it took
-    last: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    count: int = 0
-    wrong: int = 0
-
-    def see(self, run: str, seq: int, recorded: float, came: float) -> None:
-        """One event: each has to be the next one of its run."""
-        self.count += 1
-        if seq != self.last[run] + 1:
-            self.wrong += 1
-        self.last[run] = max(seq, self.last[run])
-        self.latencies.append((recorded, came - recorded))
 
 
 class Agent:
@@ -92,112 +67,6 @@ class Agent:
         return os.write(self._fd, orjson.dumps({**raw, **own, "timestamp": now}) + b"\n")
 
 
-class Viewer(threading.Thread):
-    """Reads the fleet as `top` and `serve` do."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self.seen = Seen("viewer")
-        self._fleet = Fleet(access(url), lambda text: None)
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        feeds: list[Any] = []
-        while not self._ended.wait(0.05):
-            feeds += self._fleet.found()
-            for feed in feeds:
-                lines = feed.poll()
-                now = time.time()
-                for line in lines:
-                    raw = orjson.loads(line)
-                    self.seen.see(raw["run_id"], raw["seq"], raw["timestamp"], now)
-
-    def end(self) -> None:
-        """Stop reading."""
-        self._ended.set()
-        self.join(5)
-        self._fleet.close()
-
-
-class Dashboard(threading.Thread):
-    """A WebSocket client of `serve --from`. Samples and log entries may be left out there; all that is exact has to
-    come, once, after the snapshot that each agent begins with."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        from websockets.sync.client import connect
-
-        self.seen = Seen("serve")
-        self.came: dict[str, set[float]] = defaultdict(set)  # by run, when what is exact was recorded
-        self._socket = connect(url.replace("http", "ws") + "ws", max_size=None).__enter__()
-
-    def run(self) -> None:
-        with suppress(Exception):  # the connection is closed at the end
-            while True:
-                frame = self._socket.recv()
-                now = time.time()
-                raw = orjson.loads(frame)
-                if raw.get("type") != "agent_telemetry" or raw["event"] == "snapshot":
-                    continue
-                for event in raw["data"]["events"] if raw["event"] == "batch" else [raw]:
-                    self._take(raw, event, now)
-
-    def _take(self, frame: dict[str, Any], event: dict[str, Any], now: float) -> None:
-        run = event.get("run_id") or frame["run_id"]
-        self.seen.count += 1
-        self.seen.latencies.append((event["timestamp"], now - event["timestamp"]))
-        if event["event"] != "metrics_update":
-            self.seen.wrong += event["timestamp"] in self.came[run]
-            self.came[run].add(event["timestamp"])
-
-    def missing(self, agents: "Sequence[Agent]") -> int:
-        """How many events did not come that must have come."""
-        return sum(
-            at not in self.came[agent.run_id]
-            for agent in agents
-            for at in agent.exact
-            if at > min(self.came[agent.run_id], default=time.time())
-        )
-
-    def end(self) -> None:
-        """Hang up."""
-        self._socket.close()
-        self.join(5)
-
-
-class Service:
-    """A command of ours that is killed and started again."""
-
-    def __init__(self, words: Sequence[str], env: dict[str, str], log: Path) -> None:
-        self._words, self._env, self._log = words, env, log
-        self.cpu_s = 0.0
-        self.peak_mb = 0.0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "agentmon", *self._words], env=self._env, cwd=_ROOT, stdout=out, stderr=out
-            )
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._reap()
-
-    def end(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._reap()
-
-    def _reap(self) -> None:
-        assert self._process is not None
-        _, _, used = os.wait4(self._process.pid, 0)
-        self._process.returncode = 0
-        self.cpu_s += used.ru_utime + used.ru_stime
-        self.peak_mb = max(self.peak_mb, used.ru_maxrss / 1024)
-
-
 @dataclass(frozen=True)
 class Fault:
     """Something that is done `at` a share of the time, and undone after `lasts` seconds."""
@@ -218,41 +87,6 @@ class Window:
     end: float
 
 
-class Database:
-    """A real PostgreSQL and the ingester before it; each row is stamped as it is stored."""
-
-    def __init__(self, postgres: Any, source: str, env: dict[str, str], folder: Path) -> None:
-        self._postgres = postgres
-        self._name = postgres.database()
-        self.service = Service(
-            ["ingest", "--from", source, "--to", postgres.url(self._name)], env, folder / "ingest.log"
-        )
-        self.service.start()
-        until(lambda: self._postgres.ask("SELECT to_regclass('agentmon.events') IS NOT NULL", self._name)[0][0])
-        self._postgres.ask(
-            "ALTER TABLE agentmon.events ADD COLUMN stored double precision"
-            " DEFAULT extract(epoch FROM clock_timestamp())",
-            self._name,
-        )
-
-    def count(self) -> int:
-        """How many events are stored."""
-        return int(self._postgres.ask("SELECT count(*) FROM agentmon.events", self._name)[0][0])
-
-    def seen(self) -> Seen:
-        """All of them, as a far end saw them; a key cannot be there twice."""
-        made = Seen("ingester")
-        rows = "SELECT run_id, seq, unix_time, stored FROM agentmon.events ORDER BY run_id, seq"
-        for run, seq, recorded, stored in self._postgres.ask(rows, self._name):
-            made.see(run, seq, recorded, stored)
-        return made
-
-    def bytes_per_event(self) -> float:
-        """What the table takes, with its indexes."""
-        rows = self._postgres.ask("SELECT pg_total_relation_size('agentmon.events')", self._name)
-        return float(rows[0][0]) / self.count()
-
-
 def main() -> int:
     """Play, measure, compare; 1 where an event was lost or came twice."""
     options = _options()
@@ -270,13 +104,13 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
     stack.callback(proxy.close)
     logs = folder / "state" / "agentmon" / "runs"
     logs.mkdir(parents=True)
-    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(_ROOT)}
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
     database = _database(stack, server.url, env, folder) if options.ingest else None
     shipper = Service(["ship", "--follow", "--to", proxy.url], env, folder / "ship.log")
     shipper.start()
     viewer = Viewer(server.url)
     viewer.start()
-    dashboard = _dashboard(stack, server.url, env, folder) if options.serve else None
+    dashboard = _dashboard(server.url, env, folder) if options.serve else None
     template = [orjson.loads(line) for line in (RUNS / "demo.ndjson").read_bytes().splitlines()]
     agents = [Agent(logs, number, options.teams, template) for number in range(options.agents)]
     began = time.time()
@@ -293,13 +127,19 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
         database.service.end()
     if dashboard is not None:
         time.sleep(3)  # its last frames
-        ends["serve"] = _result(dashboard.seen, agents, windows) | {"missing": dashboard.missing(agents)}
+        ends["serve"] = _result(dashboard.seen, agents, windows) | {
+            "missing": dashboard.missing({a.run_id: a.exact for a in agents})
+        }
         dashboard.end()
     viewer.end()
     shipper.end()
     rss = psutil.Process(server.pid).memory_info().rss / (1 << 20)
     store = sum(path.stat().st_size for path in (folder / "nats" / "store").rglob("*") if path.is_file())
-    services = {"ship": shipper} if database is None else {"ship": shipper, "ingest": database.service}
+    services = {"ship": shipper}
+    if database is not None:
+        services["ingest"] = database.service
+    if dashboard is not None:
+        services["serve"] = dashboard.service
     return {
         "agents": options.agents, "seconds": round(lasted, 1), "events": produced,
         "events_per_second": round(produced / lasted),
@@ -319,16 +159,16 @@ def _database(stack: ExitStack, source: str, env: dict[str, str], folder: Path) 
     return Database(stack.enter_context(postgres_server.running()), source, env, folder)
 
 
-def _dashboard(stack: ExitStack, source: str, env: dict[str, str], folder: Path) -> Dashboard:
+def _dashboard(source: str, env: dict[str, str], folder: Path) -> Dashboard:
     elsewhere = folder / "elsewhere"  # another machine's state
     out = folder / "serve.out"
     service = Service(
         ["serve", "--port", "0", "--from", source], {**env, "XDG_STATE_HOME": str(elsewhere)}, out
     )  # fmt: skip
     service.start()
-    stack.callback(service.end)
     until(lambda: "http://" in out.read_text())
-    client = Dashboard(next(line for line in out.read_text().splitlines() if line.startswith("http://")).strip())
+    url = next(line for line in out.read_text().splitlines() if line.startswith("http://")).strip()
+    client = Dashboard(url, service)
     client.start()
     return client
 
@@ -399,13 +239,6 @@ def _result(seen: Seen, agents: Sequence[Agent], windows: Sequence[Window]) -> d
         } if calm else None,
         "longest_around_a_fault_s": within,
     }  # fmt: skip
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for a while; what is missing then is told by the result."""
-    end = time.monotonic() + _SETTLE_S
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
 
 
 def _options() -> argparse.Namespace:
