@@ -30,14 +30,15 @@ class Lifecycle:
     duration_s is seconds on the monotonic clock; cpu_time_s and max_rss_mb are what wait4(2) tells of the
     child and of all its waited-for descendants (MiB; null where the figure would be the wrapper's own).
     `sources` says per source (stdout, stderr, merged, tty, ...) how much was seen and dropped:
-    {"bytes": int, "lines": int, "lost_bytes": int}.
+    {"bytes": int, "lines": int, "lost_bytes": int}. traceparent and tracestate are the W3C trace context that the run
+    found in its environment.
     """
 
     event: ClassVar = "lifecycle"
     key: ClassVar = "lifecycle"
     optional: ClassVar = frozenset(
         {"argv", "cwd", "pid", "host", "version", "labels", "parent_run_id", "exit_code", "signal",
-         "duration_s", "cpu_time_s", "max_rss_mb", "reason", "sources"}
+         "duration_s", "cpu_time_s", "max_rss_mb", "reason", "sources", "traceparent", "tracestate"}
     )  # fmt: skip
 
     state: State
@@ -55,6 +56,8 @@ class Lifecycle:
     max_rss_mb: float | None = None
     reason: str | None = None
     sources: Mapping[str, Mapping[str, int]] | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,15 @@ class Share:
 
 @dataclass(slots=True)
 class Seen:
-    """One event as it was counted. after: how many totals of its session had come before it."""
+    """One event as it was counted. after: how many totals of its session had come before it; seq, at: its place in the
+    stream, and its time (Unix seconds)."""
 
     agent: str
     usage: TokenUsage
     after: int = 0
     repeated: bool = False
+    seq: int = 0
+    at: float | None = None
 
 
 @dataclass(slots=True)

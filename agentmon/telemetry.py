@@ -75,7 +75,7 @@ def apply(state: RunTelemetry, event: Event) -> None:
             agent.git_activities.append(payload)
             state.git_operations[payload.operation] = state.git_operations.get(payload.operation, 0) + 1
         case TokenUsage():
-            state.usage.add(event.agent_id, payload, state.streams)
+            state.usage.add(event.agent_id, payload, state.streams, event.seq, event.timestamp)
         case Lifecycle(state="started"):
             state.start, state.started_at = payload, event.timestamp
         case Lifecycle(state="stopped" | "error"):

@@ -73,17 +73,19 @@ class Ledger:
     _repeats: dict[Source, Sums] = field(default_factory=dict)  # by the source that told a call once more
     _unnamed: "deque[Seen]" = field(default_factory=lambda: deque(maxlen=_RECENT))
 
-    def add(self, agent_id: str, usage: TokenUsage, process: int = 0) -> None:
-        """Take one llm_call event. process: counts up where another stream of events begins."""
+    def add(
+        self, agent_id: str, usage: TokenUsage, process: int = 0, seq: int = 0, at: float | None = None
+    ) -> None:  # fmt: skip
+        """Take one llm_call event. process: counts up where another stream of events begins; seq, at: as in Seen."""
         if usage.tool in _TOTALS_OUTLIVE_PROCESSES and usage.session_id is not None:
             process = 0
         tool = usage.tool if usage.session_id is None else None
         session = self._sessions.setdefault((usage.source, tool, usage.session_id, process), Session())
         session.tool, session.session_id = session.tool or usage.tool, usage.session_id
         if usage.scope == "session":
-            add_total(session, Seen(agent_id, usage))
+            add_total(session, Seen(agent_id, usage, seq=seq, at=at))
         else:
-            self._add_call(session, Seen(agent_id, usage, session.totals_seen))
+            self._add_call(session, Seen(agent_id, usage, session.totals_seen, seq=seq, at=at))
 
     def _add_call(self, session: Session, seen: Seen) -> None:
         usage = seen.usage
@@ -160,6 +162,21 @@ class Ledger:
         counted = self._counted()
         before = self._before(counted)
         return sum(len(session.calls) for session in counted) + (before.calls if before is not None else 0)
+
+    def model_calls(self) -> Iterator[tuple[Seen, bool]]:
+        """The single calls there were, each once: those that count, and those that an exact source saw without their
+        usage. True for a call that a total of its session sums up."""
+        ids = set()
+        for session in self._counted():
+            for seen in session.calls:
+                ids.add(seen.usage.call_id)
+                yield seen, bool(session.totals)
+        for (source, *_), session in self._sessions.items():
+            if source in _EXACT and not _tells_anything(session):
+                for seen in session.calls:
+                    if seen.usage.call_id is None or seen.usage.call_id not in ids:
+                        ids.add(seen.usage.call_id)
+                        yield seen, False
 
     def calls_unknown(self) -> int:
         """How many calls were seen whose usage nobody told."""

@@ -132,6 +132,7 @@ class Collector:
             Lifecycle(
                 "started", argv=about.argv, cwd=about.cwd, pid=self._pid, host=about.host, version=about.version,
                 labels=dict(about.labels) or None, parent_run_id=about.parent_run_id,
+                traceparent=about.traceparent, tracestate=about.tracestate,
             ),
             at,
         )  # fmt: skip

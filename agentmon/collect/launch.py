@@ -38,7 +38,8 @@ class Reading(NamedTuple):
 
 class Description(NamedTuple):
     """What is known of a run before it starts. interval: seconds between two samples. logs, redacted: whether lines
-    become log entries, and whether secrets in them are masked. summary: whether a line at the end sums the run up."""
+    become log entries, and whether secrets in them are masked. summary: whether a line at the end sums the run up.
+    traceparent, tracestate: as they stand in the environment."""
 
     run_id: str
     agent_id: str
@@ -53,6 +54,8 @@ class Description(NamedTuple):
     logs: bool = True
     redacted: bool = True
     summary: bool = False
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 def start_collector(
@@ -87,17 +90,19 @@ def _collect(
     with contextlib.suppress(OSError):
         os.nice(NICE)
     select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
-    from agentmon import redact, runs
+    from agentmon import redact, runs, tracecontext
     from agentmon.collect.collector import Collector
     from agentmon.collect.intake import remove_folder
 
     words = map(_valid, about.argv)
+    traceparent, tracestate = tracecontext.recorded(about.traceparent, about.tracestate)
     about = about._replace(
         agent_id=_valid(about.agent_id), team_id=_valid(about.team_id), host=_valid(about.host),
         argv=tuple(redact.mask_words(words) if about.redacted else words),
         cwd=None if about.cwd is None else _valid(about.cwd),
         labels={_valid(key): _valid(text) for key, text in about.labels.items()},
         parent_run_id=None if about.parent_run_id is None else _valid(about.parent_run_id),
+        traceparent=traceparent, tracestate=tracestate,
     )  # fmt: skip
 
     def notice(text: str) -> None:

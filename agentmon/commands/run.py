@@ -131,6 +131,7 @@ def command(
         run_id, agent or name_of(argv), team, tuple(argv), _cwd(), os.uname().nodename, __version__, interval,
         dict(labels), os.environ.get("AGENTMON_RUN_ID"), logs=not no_logs, redacted=not no_redact,
         summary=not quiet and 2 not in closed and os.isatty(2),
+        traceparent=_carried("TRACEPARENT"), tracestate=_carried("TRACESTATE"),
     )  # fmt: skip
     before = dict(environment)
     environment[b"AGENTMON_RUN_ID"] = os.fsencode(run_id)
@@ -203,6 +204,13 @@ def name_of(argv: Sequence[str]) -> str:
             return rest[1]
         return name_of(rest)
     return "command"
+
+
+def _carried(name: str) -> str | None:
+    """A part of the trace context, by the name that OpenTelemetry gives it in an environment, or as in HTTP. It goes on
+    to the command as it is: whether this run's own spans are ever sent, and could be anybody's parents, is not known
+    here."""
+    return os.environ.get(name) or os.environ.get(name.lower())
 
 
 def _cwd() -> str | None:

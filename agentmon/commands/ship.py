@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentmon.commands.access import access, reached
+from agentmon.commands.extras import extra
 from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Duration, Size
 
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from agentmon.fleet.outlet import Outlet
 
 Say = Callable[[str], None]
+OTLP = ("otlp", "otlps", "http", "https")
 
 
 @click.command("ship")
-@click.option("--to", required=True, metavar="URL", help="nats://[USER:PASSWORD@]HOST[:PORT], tls://…; several servers "
-              "of one cluster are parted by commas.")  # fmt: skip
+@click.option("--to", metavar="URL", help="nats://[USER:PASSWORD@]HOST[:PORT], tls://…; several servers "
+              "of one cluster are parted by commas. OpenTelemetry: otlp://HOST[:4318], otlps://…, a base URL "
+              "(http://…), or otlp: for what the variables OTEL_EXPORTER_OTLP_* say, which is also taken where "
+              "one of them names an endpoint and there is no --to.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until stopped: as a service.")
 @click.option("--anew", is_flag=True, help="Ship all run logs again (a stream that was emptied or made anew).")
 @reached
@@ -35,30 +39,49 @@ Say = Callable[[str], None]
 )
 @click.option("--duplicate-window", type=Duration(), default="2m", metavar="TIME",
               help="… for how long it knows repeats by their ids. [default: 2m]")  # fmt: skip
+@click.option("--otlp-semconv", "semconv", type=click.Choice(["new", "old"]), default="new", show_default=True,
+              help="OpenTelemetry: names of the current GenAI conventions, or the former ones (gen_ai.system, "
+                   "gen_ai.usage.prompt_tokens).")  # fmt: skip
 @click.option("--patience", type=Duration(), default="1m", metavar="TIME",
               help="Without --follow: give up after so long without progress. [default: 1m]")  # fmt: skip
 @click.option("-q", "--quiet", is_flag=True, help="Only say what went wrong.")
 def command(
-    to: str, follow: bool, anew: bool, creds: str | None, tls_ca: str | None, tls_cert: str | None,
+    to: str | None, follow: bool, anew: bool, creds: str | None, tls_ca: str | None, tls_cert: str | None,
     tls_key: str | None, stream: str, max_age: float, max_bytes: float | None, max_msgs: int | None, replicas: int,
-    duplicate_window: float, patience: float, quiet: bool,
+    duplicate_window: float, semconv: str, patience: float, quiet: bool,
 ) -> int:  # fmt: skip
     """Publish the run logs of this machine, live and past, to a fleet's server.
 
     Each event gets there once, in the order of its run; what was not acknowledged is sent when the server is there
     again. One shipper serves a machine and a destination. A stream that is there is used as it is; else one is made.
 
+    To OpenTelemetry the runs go as spans, metrics and log records, at least once: after a crash the last second is sent
+    again, with the same ids. OTEL_LOGS_EXPORTER=none (TRACES, METRICS) leaves a signal out.
+
     \b
     Examples:
       agentmon ship --to nats://nats.example.org
       agentmon ship --follow --to tls://nats.example.org --creds agentmon.creds
+      agentmon ship --follow --to otlp://collector.example.org:4318
     """
-    where = access(to, creds, tls_ca, tls_cert, tls_key)
-    from agentmon.fleet.jetstream import Limits
-
+    to = to or _by_variables()
     stop = _Stop()
     progress = Progress(os.isatty(2) and not follow, "shipping")
     say = say_around(progress, _say)
+    if to.partition(":")[0].lower() in OTLP:
+        with extra("otlp"):
+            from agentmon.fleet.otel_endpoint import endpoint
+            from agentmon.fleet.otel_names import SEMCONV
+            from agentmon.fleet.otel_outlet import OtlpOutlet
+
+        place = endpoint(to)
+        return ship(
+            place.name, lambda: OtlpOutlet(place, SEMCONV[semconv], say), follow, anew, patience, quiet, stop, say,
+            progress,
+        )  # fmt: skip
+    where = access(to, creds, tls_ca, tls_cert, tls_key)
+    from agentmon.fleet.jetstream import Limits
+
     size = None if max_bytes is None else int(max_bytes * (1 << 20))
     limits = Limits(max_age, size, max_msgs, replicas, min(duplicate_window, max_age), stream)
 
@@ -68,6 +91,14 @@ def command(
         return JetStreamOutlet(where, limits, say, stop.is_set)
 
     return ship(where.name, outlet, follow, anew, patience, quiet, stop, say, progress)
+
+
+def _by_variables() -> str:
+    """Where to, if nobody said: to OpenTelemetry, if its variables say where that is. Raises click.UsageError."""
+    names = ("", "TRACES_", "METRICS_", "LOGS_")
+    if not any(os.environ.get(f"OTEL_EXPORTER_OTLP_{name}ENDPOINT") for name in names):
+        raise click.UsageError("Missing option '--to' (and OTEL_EXPORTER_OTLP_ENDPOINT is not set).")
+    return "otlp:"
 
 
 class _Stop:

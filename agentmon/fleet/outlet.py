@@ -68,5 +68,8 @@ class Outlet(Protocol):
         If it raises, some of them may have arrived, of each run the first ones.
         """
 
+    def idle(self) -> None:
+        """All that was recorded so far was sent: time for what follows from that nothing came."""
+
     def close(self) -> None:
         """Let connections and threads go."""

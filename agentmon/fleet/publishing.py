@@ -75,6 +75,9 @@ class JetStreamOutlet:
     def send(self, records: Sequence[Record]) -> None:
         self._loop.run(self._guarded(self._send(records)))
 
+    def idle(self) -> None:
+        """Nothing follows."""
+
     def close(self) -> None:
         conn, self._conn = self._conn, None
         if conn is not None:

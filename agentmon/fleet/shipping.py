@@ -84,6 +84,7 @@ class Shipper:
         batch, self._ahead = self._ahead or self._spool.next(), None
         now = time.monotonic()
         if batch is None:
+            self._outlet.idle()
             if self._cursor.doubt and now - self._moved_at >= _CALM_S and not self._spool.passing:
                 self._save(doubt=False, mark=self._outlet.mark())
             return False

@@ -37,7 +37,7 @@ def test_credentials_are_used_and_never_said(wrapper, tmp_path):
 @pytest.mark.parametrize(
     ("url", "what"),
     [
-        ("http://x:1", "nats://HOST:PORT"),
+        ("ftp://x:1", "nats://HOST:PORT"),
         ("nats://", "nats://HOST:PORT"),
         ("nats://me:s3cret@host:port", "nats://HOST:PORT"),
         ("x", "nats://HOST:PORT"),
