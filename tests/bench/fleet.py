@@ -22,6 +22,8 @@ from typing import Any
 import orjson
 import psutil
 
+from agentmon.events import ActivityLog
+from agentmon.ndjson import LogLines
 from tests.bench.fleet_ends import ROOT, Dashboard, Database, Seen, Service, Viewer, until
 from tests.nats_server import NatsServer, Proxy, running
 
@@ -93,6 +95,9 @@ def main() -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, options.agents + 500)), hard))
     with tempfile.TemporaryDirectory(prefix="agentmon-fleet-") as folder, ExitStack() as stack:
+        if options.one_log:
+            print(json.dumps(_one_log(Path(folder), stack, options.one_log), indent=2))
+            return 0
         result = _measure(Path(folder), stack, options)
     print(json.dumps(result, indent=2))
     return int(any(end["missing"] or end["twice_or_out_of_order"] for end in result["ends"].values()))
@@ -150,6 +155,32 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
         "ends": ends,
         "cpu_ms_per_event": {name: round(service.cpu_s * 1000 / produced, 4) for name, service in services.items()},
         "memory_mb": {"nats-server": round(rss), **{name: round(s.peak_mb) for name, s in services.items()}},
+    }  # fmt: skip
+
+
+def _one_log(folder: Path, stack: ExitStack, count: int) -> dict[str, float]:
+    """How fast one long run log of log entries is shipped."""
+    server = stack.enter_context(running(folder / "nats"))
+    logs = folder / "state" / "agentmon" / "runs"
+    logs.mkdir(parents=True)
+    lines = LogLines("one-log", "crew", "web")
+    entries = (
+        ActivityLog("2026-01-01T00:00:00.000000Z", "info", f"worker {i % 7}: step {i} of the plan, reading files",
+                    "orchestrator", "stdout")
+        for i in range(count)
+    )  # fmt: skip
+    data = b"".join(lines.entry(entry, seq, 1767225600.25) for seq, entry in enumerate(entries, 1))
+    (logs / "one-log.ndjson").write_bytes(data)
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
+    shipper = Service(["ship", "--to", server.url], env, folder / "ship.log")
+    began = time.monotonic()
+    shipper.start()
+    shipper.wait()
+    lasted = time.monotonic() - began
+    return {
+        "events": count, "seconds_with_start": round(lasted, 2), "events_per_second": round(count / lasted),
+        "peak_mb": round(shipper.peak_mb), "cpu_s": round(shipper.cpu_s, 2),
+        "nats_cpu_s": round(sum(psutil.Process(server.pid).cpu_times()[:2]), 2),
     }  # fmt: skip
 
 
@@ -244,6 +275,7 @@ def _result(seen: Seen, agents: Sequence[Agent], windows: Sequence[Window]) -> d
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description=__doc__)
     parser.add_argument("--agents", type=int, default=1000, help="[default: 1000]")
+    parser.add_argument("--one-log", type=int, metavar="N", help="instead, ship one run log of N events")
     parser.add_argument("--rate", type=float, default=1.0, help="events a second of each [default: 1]")
     parser.add_argument("--seconds", type=float, default=180.0, help="[default: 180]")
     parser.add_argument("--teams", type=int, default=10, help="[default: 10]")

@@ -57,20 +57,36 @@ class Service:
 
     def kill(self) -> None:
         assert self._process is not None
+        self._look()
         self._process.kill()
         self._reap()
 
     def end(self) -> None:
         assert self._process is not None
+        self._look()
         self._process.terminate()
         self._reap()
+
+    def wait(self) -> None:
+        """Until it has ended by itself."""
+        assert self._process is not None
+        while not os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            self._look()
+            time.sleep(0.02)
+        self._reap()
+
+    def _look(self) -> None:
+        """Its peak so far; wait4 would tell that of the process that forked it."""
+        assert self._process is not None
+        for line in Path(f"/proc/{self._process.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                self.peak_mb = max(self.peak_mb, int(line.split()[1]) / 1024)
 
     def _reap(self) -> None:
         assert self._process is not None
         _, _, used = os.wait4(self._process.pid, 0)
         self._process.returncode = 0
         self.cpu_s += used.ru_utime + used.ru_stime
-        self.peak_mb = max(self.peak_mb, used.ru_maxrss / 1024)
 
 
 class Viewer(threading.Thread):
