@@ -216,7 +216,7 @@ def test_a_log_that_is_removed_while_the_server_is_down_is_shipped_all_the_same(
 # ------------------------------------------------------------------ faults
 
 
-@pytest.mark.parametrize("after", [0, 1, 900, 4000, 9000])
+@pytest.mark.parametrize("after", [0, 1, 4000, 9000])
 def test_a_killed_shipper(after, wrapper, server):
     """Killed between publishing and the cursor, started again when the server knows no repeats any more."""
     for number in range(2):
@@ -302,7 +302,7 @@ def test_a_network_that_fails(how, wrapper, server, proxy):
     same(stored(server.url), wrapper.run_logs())
 
 
-@pytest.mark.parametrize("size", [1, 5_000, 70_000, 333_333, 1_000_000])
+@pytest.mark.parametrize("size", [1, 5_000, 333_333, 1_000_000])
 def test_a_connection_that_breaks_after_so_many_bytes(size, wrapper, server):
     proxy = Proxy(server.port, breaks=(size, size // 2, 3 * size))
     log(wrapper, "run-1", 4000)
