@@ -117,6 +117,7 @@ class Connection:
         self.nc, self.where = nc, where
         self.js: JetStreamContext = nc.jetstream(timeout=_REQUEST_S)
         self.wake = asyncio.Event()  # for one who waits: set when something came, and at the end
+        self.wakes = [self.wake]  # of all who wait
         self._faults = faults
 
     @property
@@ -182,7 +183,8 @@ async def connect(where: Access, name: str) -> Connection:
     made = Connection(nc, where, faults)
 
     async def end() -> None:
-        made.wake.set()
+        for wake in made.wakes:
+            wake.set()
 
     try:
         await asyncio.wait_for(
