@@ -1,15 +1,24 @@
 """Checked events: what a file says is held against the field types, so that no reader has to expect other ones."""
 
+from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agentmon import ndjson
-from agentmon.events import PAYLOADS, Event, Payload, ProcessMetrics, Tree
+from agentmon.events import PAYLOADS, Event, Payload, ProcessMetrics, TokenUsage, Tree
 
 
 def decode(line: bytes) -> Event:
     """The event of one line, all of its fields of their types. Raises ndjson.NotAnEvent."""
-    event = ndjson.decode(line)
+    return _checked(ndjson.decode(line))
+
+
+def event_of(raw: Any) -> Event:
+    """The same for a line that was read as JSON."""
+    return _checked(ndjson.event_of(raw))
+
+
+def _checked(event: Event) -> Event:
     names = (event.run_id, event.agent_id, event.team_id)
     if not all(type(name) is str for name in names):
         raise ndjson.NotAnEvent("run_id, agent_id or team_id is not a text")
@@ -18,7 +27,19 @@ def decode(line: bytes) -> Event:
     _check(event.payload)
     if isinstance(event.payload, ProcessMetrics):
         _check(event.payload.tree)
+    elif isinstance(event.payload, TokenUsage) and event.payload.models:
+        _check_models(event.payload.models)
     return event
+
+
+def _check_models(models: Mapping[str, Any]) -> None:
+    for figures in models.values():
+        if type(figures) is not dict or any(
+            type(value) not in (int, float, NoneType)
+            for name, value in figures.items()
+            if name.endswith("_tokens") or name == "cost_usd"
+        ):
+            raise ndjson.NotAnEvent("models is not what it should be")
 
 
 def _check(payload: Payload | Tree) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "history": "The runs of this machine so far, newest first.",
     "export": "Run logs as tables, one file for each table.",
     "ship": "Publish the run logs of this machine, live and past, to a fleet's server.",
+    "ingest": "Store a fleet's events in PostgreSQL, from the NATS server that machines ship to.",
     "serve": "The dashboard of all agents at work, with REST and WebSocket.",
     "parse": "The parsers of `run` over a saved log; events to stdout.",
     "config": "What is configured, and where.",

@@ -13,7 +13,7 @@ from agentmon.index import USAGE_COLUMNS, Index, Say
 if TYPE_CHECKING:
     import sqlite3
 
-    from agentmon.events import Event
+    from agentmon.events import Event, Tree
     from agentmon.telemetry import RunTelemetry
 
 _YOUNG_S = 2.0  # a run log is made, and locked a moment later
@@ -36,6 +36,20 @@ class Minute:
     cpu_time_s: float | None = None
     read_bytes: int | None = None
     write_bytes: int | None = None
+
+    def add(self, tree: "Tree") -> None:
+        """Take one sample."""
+        self.samples += 1
+        if tree.cpu_percent is not None:
+            self.cpu_sum = (self.cpu_sum or 0.0) + tree.cpu_percent
+            self.cpu_samples += 1
+        for name, value in (
+            ("cpu_max", tree.cpu_percent), ("memory_max", tree.memory_mb), ("processes_max", tree.processes),
+            ("threads_max", tree.threads), ("cpu_time_s", tree.cpu_time_s), ("read_bytes", tree.read_bytes),
+            ("write_bytes", tree.write_bytes),
+        ):  # fmt: skip
+            if value is not None:
+                setattr(self, name, max(getattr(self, name) or 0, value))
 
     def values(self) -> tuple[Any, ...]:
         """In the order of the table."""
@@ -74,19 +88,7 @@ class _Watch:
         if not isinstance(payload, ProcessMetrics):
             self.kept.append(ndjson.encode(event).rstrip())
             return
-        minute = self.minutes.setdefault(int(event.timestamp // 60), Minute())
-        tree = payload.tree
-        minute.samples += 1
-        if tree.cpu_percent is not None:
-            minute.cpu_sum = (minute.cpu_sum or 0.0) + tree.cpu_percent
-            minute.cpu_samples += 1
-        for name, value in (
-            ("cpu_max", tree.cpu_percent), ("memory_max", tree.memory_mb), ("processes_max", tree.processes),
-            ("threads_max", tree.threads), ("cpu_time_s", tree.cpu_time_s), ("read_bytes", tree.read_bytes),
-            ("write_bytes", tree.write_bytes),
-        ):  # fmt: skip
-            if value is not None:
-                setattr(minute, name, max(getattr(minute, name) or 0, value))
+        self.minutes.setdefault(int(event.timestamp // 60), Minute()).add(payload.tree)
 
 
 _BASIS = ("inode", "size", "mtime_ns", "offset", "state")
@@ -162,20 +164,15 @@ def _entry(
     state = folder.state
     row = _row(state, before, watch, stamp, written) | {"name": name}
     row |= {"offset": end, "lines": decoder.number, "said": len(said) + (before["said"] if before is not None else 0)}
-    return Entry(row, _usage(state), watch.minutes, basis, before is None)
+    return Entry(row, usage_rows(state), watch.minutes, basis, before is None)
 
 
 def _row(
     state: "RunTelemetry", before: "sqlite3.Row | None", watch: _Watch, stamp: Stamp, written: bool
 ) -> dict[str, Any]:  # fmt: skip
-    import orjson
-
-    start, end, totals = state.start, state.end, state.usage.totals()
-    fate = "running" if written else "lost"
-    if end is not None and (end.exit_code is not None or end.signal is not None):
-        fate = end.state
-    elif end is not None:
-        fate = "lost"  # its collector saw the wrapper die, and wrote that
+    end = state.end
+    told = figures(state)
+    fate = told["state"] or ("running" if written else "lost")
     heard = state.last_updated if state.last_updated is not None else before["ended"] if before is not None else None
     started = state.started_at if state.started_at is not None else watch.first
     if started is None:
@@ -189,29 +186,41 @@ def _row(
     cpu_times = [before["cpu_time_s"] if before is not None else None, metrics.tree.cpu_time_s if metrics else None]
     if end is not None:
         cpu_times.append(end.cpu_time_s)
-    return {
+    return told | {
         "state": fate, "agent_id": state.agent_id, "team_id": state.team_id,
-        "host": start.host if start else None, "cwd": start.cwd if start else None,
-        "argv": orjson.dumps(start.argv).decode() if start and start.argv else None,
-        "labels": orjson.dumps(start.labels).decode() if start and start.labels else None,
-        "parent_run_id": start.parent_run_id if start else None,
         "started": started, "ended": heard, "duration_s": lasted,
-        "exit_code": end.exit_code if end else None, "signal": end.signal if end else None,
-        "reason": end.reason if end else None,
-        **asdict(totals), "calls": state.usage.calls(), "calls_unknown": state.usage.calls_unknown(),
-        "git": orjson.dumps(state.git_operations).decode(), "commits": state.git_operations.get("commit", 0),
         "cpu_time_s": max((t for t in cpu_times if t is not None), default=None),
         "peak_memory_mb": state.peak_memory_mb,
         **{f"{level}s": state.log_levels.get(level, 0) for level in ("info", "warning", "error")},
-        "alerts": len(state.alerts),
-        "lost_events": sum(gap.lost_events or 0 for gap in state.gaps),
-        "lost_bytes": sum(gap.lost_bytes or 0 for gap in state.gaps),
         "inode": stamp[0], "size": stamp[1], "mtime_ns": stamp[2], "last_seq": state.last_seq,
         "kept": b"\n".join(watch.kept) if fate == "running" else None,
     }  # fmt: skip
 
 
-def _usage(state: "RunTelemetry") -> list[tuple[Any, ...]]:
+def figures(state: "RunTelemetry") -> dict[str, Any]:
+    """What the fold tells of a run wherever its events are stored. state is None while nobody told of an end."""
+    import orjson
+
+    start, end = state.start, state.end
+    fate = None
+    if end is not None:  # without a status, its collector saw the wrapper die, and wrote that
+        fate = end.state if end.exit_code is not None or end.signal is not None else "lost"
+    return {
+        "state": fate, "host": start.host if start else None, "cwd": start.cwd if start else None,
+        "argv": orjson.dumps(start.argv).decode() if start and start.argv else None,
+        "labels": orjson.dumps(start.labels).decode() if start and start.labels else None,
+        "parent_run_id": start.parent_run_id if start else None,
+        "exit_code": end.exit_code if end else None, "signal": end.signal if end else None,
+        "reason": end.reason if end else None,
+        **asdict(state.usage.totals()), "calls": state.usage.calls(), "calls_unknown": state.usage.calls_unknown(),
+        "git": orjson.dumps(state.git_operations).decode(), "commits": state.git_operations.get("commit", 0),
+        "alerts": len(state.alerts),
+        "lost_events": sum(gap.lost_events or 0 for gap in state.gaps),
+        "lost_bytes": sum(gap.lost_bytes or 0 for gap in state.gaps),
+    }  # fmt: skip
+
+
+def usage_rows(state: "RunTelemetry") -> list[tuple[Any, ...]]:
     """Shares of the run's usage by agent and model, and an empty one for each agent that used nothing; what the run
     used more than all shares is its own agent's."""
     from agentmon.usage import Sums

@@ -6,8 +6,9 @@ agentmon.index_query. `run` never touches it. What it holds of a run stays when 
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 from agentmon import runs
 from agentmon.errors import AgentmonError
@@ -63,6 +64,8 @@ class Damaged(AgentmonError):
 class Index:
     """An open index. stored: it is the file; else a copy in memory, and what is learnt now goes with it."""
 
+    has_label = "EXISTS (SELECT 1 FROM json_each(r.labels) WHERE key = ? AND value = ?)"
+
     def __init__(self, db: sqlite3.Connection, path: str, stored: bool) -> None:
         self.db, self.path, self.stored = db, path, stored
 
@@ -77,6 +80,14 @@ class Index:
                 self.db.execute("ROLLBACK")
             raise
         self.db.execute("COMMIT")
+
+    def ask(self, query: str, values: Sequence[Any]) -> Iterable[Mapping[str, Any]]:
+        """The rows of an answer."""
+        return self.db.execute(query, values)
+
+    def day(self) -> str:
+        """SQL: the local day on which a run began."""
+        return "date(r.started, 'unixepoch', 'localtime')"
 
     def close(self) -> None:
         """Let it go."""

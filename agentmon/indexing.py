@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agentmon import runs
 from agentmon.index import RUN_COLUMNS, USAGE_COLUMNS, Index, Say
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _BATCH = 25  # runs entered by one transaction
 _TRIES = 5
 _NAMED = 10  # faults that are named one by one
+_MOST = 1 << 53  # of a figure: a thousand such ones can be added up
+_OF_FILE = dict.fromkeys(("inode", "size", "mtime_ns", "offset", "lines", "last_seq"), (1 << 63) - 1)
 _END = runs.SUFFIX
 _LENGTH = len("20260101T000000000Z-00000000")
 _MADE = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}" + re.escape(runs.SUFFIX))
@@ -188,10 +190,16 @@ def _enter(db: "sqlite3.Connection", entry: "Entry") -> bool:
     name = entry.row["name"]
     if basis_of(db.execute("SELECT * FROM runs WHERE name=?", (name,)).fetchone()) != entry.basis:
         return False
-    run = db.execute(_UPSERT, entry.row).fetchone()[0]
+    row = {column: _bounded(value, _OF_FILE.get(column, _MOST)) for column, value in entry.row.items()}
+    run = db.execute(_UPSERT, row).fetchone()[0]
     if entry.whole:
         db.execute("DELETE FROM minutes WHERE run=?", (run,))
     db.execute("DELETE FROM usage WHERE run=?", (run,))
-    db.executemany(_USAGE, [(run, *share) for share in entry.usage])
-    db.executemany(_MINUTE, [(run, at, *minute.values()) for at, minute in entry.minutes.items()])
+    db.executemany(_USAGE, [(run, *map(_bounded, share)) for share in entry.usage])
+    db.executemany(_MINUTE, [(run, at, *map(_bounded, minute.values())) for at, minute in entry.minutes.items()])
     return True
+
+
+def _bounded(value: Any, most: int = _MOST) -> Any:
+    """What SQLite can hold and add up: a count that no run can reach must not keep all others out of the index."""
+    return max(-most, min(most, value)) if type(value) is int else value

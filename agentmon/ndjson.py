@@ -63,7 +63,14 @@ def snapshot(seq: int, run_id: str, agent_id: str, team_id: str, telemetry: dict
 def decode(line: bytes | str) -> Event:
     """The event of one line. Unknown fields are passed over. Raises NotAnEvent."""
     try:
-        raw = orjson.loads(line)
+        return event_of(orjson.loads(line))
+    except orjson.JSONDecodeError as error:
+        raise NotAnEvent(str(error)) from None
+
+
+def event_of(raw: Any) -> Event:
+    """The event of one line that was read as JSON. Raises NotAnEvent."""
+    try:
         cls = PAYLOADS[raw["event"]]
         data = raw["data"][cls.key]
         known = {name: data[name] for name in _FIELDS[cls] if name in data}
@@ -72,7 +79,7 @@ def decode(line: bytes | str) -> Event:
             values: list[Any] = [tree.get(name) for name in _FIELDS[Tree]]
             known["tree"] = Tree(*values)
         return Event(raw["run_id"], raw["seq"], raw["agent_id"], raw["team_id"], cls(**known), raw["timestamp"])
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise NotAnEvent(str(error)) from None
 
 

@@ -6,6 +6,7 @@ that it holds; calls after it are added; a count that goes down is that of anoth
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from agentmon.events import TokenUsage
@@ -14,6 +15,7 @@ TOKENS = (
     "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
 )  # fmt: skip
 COUNTS = (*TOKENS, "cost_usd")
+_COUNTED = attrgetter(*COUNTS)
 
 
 @dataclass(slots=True)
@@ -31,12 +33,15 @@ class Sums:
 
     def add(self, usage: "TokenUsage | Sums | Mapping[str, Any]") -> None:
         """Add what is known."""
-        for name in COUNTS:
-            value = usage.get(name) if isinstance(usage, Mapping) else getattr(usage, name)
+        if isinstance(usage, Mapping):
+            values = [usage.get(name) for name in COUNTS]
+        else:
+            values = [*_COUNTED(usage)]
+            if usage.estimated:
+                self.estimated = True
+        for name, value in zip(COUNTS, values, strict=True):
             if value is not None:
                 setattr(self, name, (getattr(self, name) or 0) + value)
-        if not isinstance(usage, Mapping) and usage.estimated:
-            self.estimated = True
 
     def less(self, other: "Sums") -> "Sums":
         """What is left without `other`; unknown where that is more than there was."""

@@ -151,7 +151,10 @@ class Ledger:
 
     def by_agent_and_model(self) -> dict[tuple[str, str | None], Sums]:
         """Sums per agent_id and model, where the model is None if nobody told it."""
-        return self._by(lambda share: (share.agent, share.model))
+        return self._by(
+            lambda share: (share.agent, share.model),
+            lambda before: {(agent, None): sums for agent, sums in before.by_agent.items()},
+        )
 
     def calls_by_agent_and_model(self) -> dict[tuple[str, str | None], int]:
         """How many single calls of each are counted."""

@@ -11,9 +11,12 @@ def extra(name: str) -> Iterator[None]:
     """Around imports that need the extra of this name. Raises AgentmonError where it is not installed."""
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if error.name is not None and error.name.partition(".")[0] == "agentmon":
             raise
+        what = str(error).splitlines()[0]  # it is there, and lacks a library of the system
+        if isinstance(error, ModuleNotFoundError):
+            what = f"{error.name} is not installed"
         raise AgentmonError(
-            f"{error.name} is not installed; it comes with the extra {name!r} (in a checkout: pip install '.[{name}]')"
+            f"{what}; it comes with the extra {name!r} (in a checkout: pip install '.[{name}]')"
         ) from None

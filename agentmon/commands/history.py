@@ -2,13 +2,15 @@
 
 import os
 import re
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
 
 from agentmon import index, index_query, indexing
 from agentmon.commands import candidates
+from agentmon.commands.extras import extra
 from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Amount, Duration, Label, Moment, Size
 from agentmon.errors import AgentmonError
@@ -51,34 +53,40 @@ class ExitWord(click.ParamType[str]):
 @click.option("--by", type=click.Choice(["day", "team", "model", "agent"]), help="Sums instead of single runs.")
 @click.option("-n", "limit", type=click.IntRange(0), metavar="LIMIT",
               help=f"So many lines; 0 for all. [default: {_SHOWN} in a table of runs, else all]")  # fmt: skip
+@click.option(
+    "--db",
+    metavar="URL",
+    help="The runs of a fleet, from the database that `agentmon ingest` fills: postgresql://HOST/DATABASE.",
+)
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 @click.option("--csv", "as_csv", is_flag=True, help="Comma-separated values with a head.")
 @click.pass_context
 def command(
     ctx: click.Context, team: str | None, agent: str | None, labels: tuple[tuple[str, str], ...], since: float | None,
     until: float | None, exit_word: str | None, min_cost: float | None, by: index_query.By | None, limit: int | None,
-    as_json: bool, as_csv: bool,
+    db: str | None, as_json: bool, as_csv: bool,
 ) -> int | None:  # fmt: skip
     """The runs of this machine so far, newest first.
 
     RUN, the last column, is as much of the run id as tells it apart: `agentmon report RUN`. Runs whose logs are gone
-    stay in the history.
+    stay in the history. With --db these are the runs of a fleet.
 
     \b
     Examples:
       agentmon history --team web --since 7d --exit failed
       agentmon history --by model
       agentmon history --json | jq 'map(.cost_usd // 0) | add'
+      agentmon history --db postgresql://db.example/agents --by team
     """
     if ctx.invoked_subcommand is not None:
+        if ctx.get_parameter_source("db") is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--db is for reading; {ctx.invoked_subcommand} is about this machine's history")
         return None
     if as_json and as_csv:
         raise click.UsageError("one of --json and --csv at a time")
     wanted = index_query.Wanted(team, agent, tuple(labels), since, until, exit_word, min_cost)
     most = (limit or None) if limit is not None or by or as_json or as_csv else _SHOWN
-    path = index.index_path()
-    with index.faults(path), closing(index.open_index(_say)) as opened:
-        _update(opened)
+    with _opened(db) as opened:
         rows = index_query.sums(opened, wanted, by, most) if by else index_query.runs(opened, wanted, most)
         if as_json:
             return _print(view.as_json(rows))
@@ -98,6 +106,21 @@ def command(
     if more and limit is None:
         _say(f"and {more:,} earlier; -n 0 shows all")
     return status
+
+
+@contextmanager
+def _opened(url: str | None) -> Iterator[index_query.Store]:
+    """The history of a fleet, or of this machine, brought up to date."""
+    if url is not None:
+        with extra("postgres"):
+            from agentmon.fleet.history import open_fleet
+        with open_fleet(url, "--db") as fleet:
+            yield fleet
+        return
+    path = index.index_path()
+    with index.faults(path), closing(index.open_index(_say)) as opened:
+        _update(opened)
+        yield opened
 
 
 @command.command("rebuild")

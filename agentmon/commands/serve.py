@@ -1,5 +1,6 @@
 """agentmon serve"""
 
+import contextlib
 import importlib.util
 import ipaddress
 import os
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentmon import runs
+from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
 from agentmon.errors import AgentmonError
 from agentmon.feeds.logs import Going, Named
@@ -26,7 +28,7 @@ _LOG_BYTES = 256 << 10  # read at a time: clients have their turn in between
 
 
 @click.command("serve")
-@click.argument("sources", nargs=-1, metavar="[LOG|SOCKET]...")
+@click.argument("sources", nargs=-1, metavar="[LOG|SOCKET]...", shell_complete=candidates.run_names)
 @from_server
 @click.option("--team", help="With --from: only this team's runs.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
@@ -35,7 +37,7 @@ _LOG_BYTES = 256 << 10  # read at a time: clients have their turn in between
 @click.option("--token", metavar="TOKEN",
               help="What clients must know; `auto` makes one and prints it with the address. AGENTMON_SERVE_TOKEN "
                    "keeps it out of the list of processes.")  # fmt: skip
-@click.option("--token-file", metavar="FILE", help="A file with the token.")
+@click.option("--token-file", metavar="FILE", type=click.Path(), help="A file with the token.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
               help="A name that the server goes by, beside localhost. May be given several times.")  # fmt: skip
 @click.option("--allow-origin", "origins", multiple=True, metavar="ORIGIN",
@@ -54,6 +56,7 @@ def command(
     \b
     Examples:
       agentmon serve
+      agentmon serve crew.ndjson unix:/tmp/crew.sock
       agentmon serve --host 0.0.0.0 --token auto
       agentmon serve --from nats://nats.example.org --team backend
     """
@@ -77,11 +80,12 @@ def command(
     from agentmon.views.serve.app import create_app
     from agentmon.views.serve.guard import Rules
     from agentmon.views.serve.hub import Hub
+    from agentmon.views.serve.past import Past
 
     own = () if _is_wildcard(host) else (host,)
     rules = Rules.of(token, (*own, *hosts), origins, root_path, any_address=not _is_loopback(host))
     place = _url(host, sockets[0].getsockname()[1], root_path) + (f"?token={printed}" if printed else "")
-    server.run(create_app(Hub(feeds, _say), rules), sockets, lambda: click.echo(place))
+    server.run(create_app(Hub(feeds, _say), rules, past=Past(_say)), sockets, lambda: _tell(place))
     return 0
 
 
@@ -152,6 +156,12 @@ def _url(host: str, port: int, root_path: str) -> str:
     elif ":" in host:
         host = f"[{host}]"
     return f"http://{host}:{port}{root_path.rstrip('/')}/"
+
+
+def _tell(place: str) -> None:
+    """Where it serves; it does so too where that cannot be told."""
+    with contextlib.suppress(OSError), open(1, "w", encoding="utf-8", closefd=False) as out:
+        out.write(place + "\n")
 
 
 def _say(text: str) -> None:

@@ -7,7 +7,7 @@ sources: the first that tells it is believed. A view that may show a team nothin
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -22,8 +22,9 @@ _HEAD = re.compile(
     rb'"agent_id":"(?:[^"\\]|\\.)*","team_id":"([^"\\]*)","event":"'
 )
 _CLAIMS_KEPT = 4096
+_ENVELOPE_BYTES = 4096  # of a line, in which it tells what it is
 _READING_S = 0.02  # in one call: whoever asks has other things to do
-_YOUNG_S = 10.0  # a feed that gave nothing at all is asked so long
+_YOUNG_S = 10.0  # a feed that is over, and gave nothing at all, is asked so long
 
 
 def key_of(line: bytes) -> RunKey | None:
@@ -37,6 +38,16 @@ def key_of(line: bytes) -> RunKey | None:
     except (ValueError, KeyError, TypeError):
         return None
     return (run_id, team_id) if isinstance(run_id, str) and isinstance(team_id, str) else None
+
+
+def _singles(line: bytes) -> Sequence[bytes]:
+    """The events of a batch as lines of their own, each of which may be another team's; any other line as it is."""
+    if line.find(b'"event":"batch"', 0, _ENVELOPE_BYTES) < 0:
+        return (line,)
+    try:
+        return [orjson.dumps(event) for event in orjson.loads(line)["data"]["events"]]
+    except (ValueError, KeyError, TypeError):
+        return (line,)
 
 
 class Claims:
@@ -120,11 +131,12 @@ class _Source:
             return
         self._empty = not lines
         for line in lines:
-            key = key_of(line)
-            part = self._part(key) if key is not None else self._last
-            if part is not None:
-                part.lines.append(line)
-                self._last = part
+            for single in _singles(line):
+                key = key_of(single)
+                part = self._part(key) if key is not None else self._last
+                if part is not None:
+                    part.lines.append(single)
+                    self._last = part
 
     def over(self, closed: bool) -> bool:
         """Whether nothing more will come for a run that is closed, or is not."""
@@ -135,7 +147,8 @@ class _Source:
         """Whether its runs were left, or there never was one."""
         if self.parts or self.new:
             return False
-        return self._broken or self._gave or (self._empty and time.monotonic() - self._since > _YOUNG_S)
+        is_young = time.monotonic() - self._since < _YOUNG_S
+        return self._broken or self._gave or (self._empty and not is_young and self.feed.over(False))
 
     def rest_of(self, part: Part) -> bytes:
         """A line that has not ended belongs to the run that was written last."""

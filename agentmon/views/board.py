@@ -97,7 +97,7 @@ class RunWatch:
     def status(self, now: float) -> Status:
         """now: Unix seconds. A run is lost where its log has no end and nobody writes it."""
         end = self.state.end
-        if end is not None and self._decoder.closed:
+        if end is not None and (self._decoder.closed or self.over_at is not None):
             return "stopped" if end.state == "stopped" else "error"
         if self.over_at is not None:
             return "lost"

@@ -19,3 +19,13 @@ def test_quick_run_prints_one_table():
     assert {"throughput", "latency", "start", "idle", "parsing", "report", "history", "top"} <= cases
     assert "plain baseline" in done.stdout
     assert "events (" not in done.stderr, "events are missing"
+
+
+def test_the_server_under_a_little_load_prints_its_figures():
+    pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
+    few = ["--agents", "3", "--clients", "3", "--deaf", "1", "--seconds", "3"]
+    argv = [sys.executable, "-m", "tests.bench.serve", *few]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    figures = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert {"load", "frames", "oldest", "server"} <= set(figures)

@@ -1,6 +1,7 @@
 """`agentmon serve` as a process, with real runs and real WebSocket clients."""
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -403,3 +404,36 @@ def test_clients_that_are_dead_are_noticed_even_with_much_unsent(tmp_path: Path)
             await until_message(connection, lambda m: False)
 
     run_async(test)
+
+
+TOO_MUCH: list[tuple[Any, int]] = [("x" * 100_000, 1009), (b"x" * 100_000, 1009), (["x" * 40_000] * 3, 1009)]
+
+
+def test_what_a_client_may_send_is_bounded(wrapper: Wrapper) -> None:
+    async def client(served: Served) -> None:
+        for message, code in TOO_MUCH:
+            async with connect(served.ws()) as connection:
+                with contextlib.suppress(ConnectionClosed):
+                    await connection.send(message)
+                with pytest.raises(ConnectionClosed) as closed:
+                    await until_message(connection, lambda m: False)
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == code
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(served.base.rsplit(":", 1)[1].strip("/")))
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"\x81\x82\0\0\0\0\xff\xfe")  # a text that is no UTF-8
+        assert b"\x03\xef" in await asyncio.wait_for(reader.read(), WAIT_S)  # 1007
+        writer.close()
+        async with connect(served.ws()) as connection:
+            names = [f"team {number}" for number in range(300)]
+            await connection.send(json.dumps({"action": "subscribe", "teams": names}))
+            await until_message(connection, lambda m: m["type"] == "error")
+            for _ in range(200):
+                await connection.send('{"action":"ping"}')
+            for _ in range(200):
+                await until_message(connection, lambda m: m["type"] == "pong")
+
+    with serving(wrapper) as served:
+        run_async(lambda: client(served))
+        assert served.end() == (0, "")

@@ -354,6 +354,27 @@ def test_pruning(history, monkeypatch):
     assert runs.is_written(written.path)
 
 
+def test_figures_beyond_all_bounds_keep_no_other_run_out(history: History):
+    log = history.log("huge")
+    log.started()
+    for n in range(3):
+        log.write(TokenUsage("m", 2**63, 1, 2**63 + 1, 1e308, source="sdk", call_id=f"c{n}"))
+    log.write(Gap(2**63, 2**63 + 1, "a flood", stream="stdout"))
+    log.ended()
+    log.release()
+    history.finished("other")
+    with closing(history.open()) as opened:
+        rows = {row["run_id"]: row for row in index_query.runs(opened, Wanted())}
+        assert rows["other"]["input_tokens"] == 1000
+        assert rows["huge"]["input_tokens"] >= 2**53
+        assert rows["huge"]["output_tokens"] == 3
+        (sums,) = index_query.sums(opened, Wanted(), "team")
+        assert sums["runs"] == 2
+        stamp = opened.db.execute("SELECT inode, mtime_ns FROM runs WHERE name = 'huge'").fetchone()
+        seen = os.stat(log.path)
+        assert tuple(stamp) == (seen.st_ino, seen.st_mtime_ns)
+
+
 def test_what_changes_while_no_log_comes_or_goes(history, monkeypatch):
     """Where the folder has not changed since, only what may have grown is looked at, and it is seen."""
     monkeypatch.setattr(runs, "_COARSE_S", 0.0)

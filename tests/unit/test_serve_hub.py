@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from live_hub import Stage, events_of, logs_of
 from run_logs import Log
 
+from agentmon import ndjson
 from agentmon.events import Alert, Gap, GitActivity, TokenUsage
+from agentmon.follow import Follower
+from agentmon.telemetry import fold, telemetry_dict
 from agentmon.views.serve.changes import Frame, Journal
 from agentmon.views.serve.clients import Refused, Subscription
 
@@ -122,7 +125,7 @@ def test_an_agent_has_at_most_one_frame_a_second_and_none_comes_late(stage: Stag
     times: list[float] = []
     waited: list[float] = []
     written: list[float] = []
-    for number in range(100):
+    for number in range(200):
         written.append(stage.clock.now)
         log.said(f"{number}")
         stage.pass_time()
@@ -353,6 +356,7 @@ def test_a_client_that_does_not_read_costs_no_memory_and_gets_a_snapshot(stage: 
         log.said(f"{number} " + "x" * 2000)
         stage.pass_time()
         seen += quick.read()
+    seen += stage.read_for(quick, 1.2)
     assert logs_of(seen)[-1].startswith("299 ")
     assert stage.hub.journal._held <= 17 << 20
     (snapshot,) = slow.read()
@@ -379,7 +383,7 @@ def test_a_reconnect_goes_on_where_it_was(stage: Stage) -> None:
     log, other = stage.log(), stage.log("r2", "other")
     first = stage.client().read()
     log.said("one")
-    stage.pass_time(1.0)
+    stage.pass_time(20.0)
     reader = stage.client(since=first[-1]["seq"])
     assert reader.resumed
     assert logs_of(reader.read()) == ["one"]
@@ -528,3 +532,24 @@ def test_a_fault_in_one_run_takes_no_other_with_it(stage: Stage, monkeypatch: py
     assert kinds(messages) == ["removed", "log_entry"]
     (said,) = stage.said
     assert "ZeroDivisionError" in said
+
+
+def test_a_run_that_had_ended_when_its_socket_was_found_is_not_lost(stage: Stage, tmp_path: Path) -> None:
+    log = Log(tmp_path / "r1.ndjson", lock=False)
+    log.started()
+    log.called()
+    log.ended(3)
+    state = fold(map(ndjson.decode, log.path.read_bytes().splitlines()))
+    late = tmp_path / "late.ndjson"
+    late.write_bytes(ndjson.snapshot(state.last_seq, "r1", "crew", "blue", telemetry_dict(state), log.now))
+
+    class Gone(Follower):
+        def over(self, closed: bool) -> bool:
+            return True
+
+    stage._named.found = lambda: [Gone(str(late))] if not stage.hub.agents() else []  # type: ignore[method-assign]
+    stage.pass_time(1.0)
+    (message,) = stage.client().read()
+    telemetry = message["data"]["agent_telemetry"]
+    assert (telemetry["status"], telemetry["exit_code"], telemetry["token_usage"]["calls"]) == ("error", 3, 1)
+    assert telemetry["ended_at"] is not None

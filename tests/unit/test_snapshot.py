@@ -197,6 +197,21 @@ def test_runs_in_one_file_are_told_apart(tmp_path: Path) -> None:
     apart.close()
 
 
+def test_the_events_of_a_batch_go_to_their_own_runs(tmp_path: Path) -> None:
+    log = Log(tmp_path / "frames.ndjson", "r1")
+    mine = log.line(Gap(1, 1, "x")).strip()
+    log.team = "red"
+    theirs = log.line(Gap(2, 2, "x")).strip()
+    outer = b'{"v":1,"type":"agent_telemetry","run_id":"r1","agent_id":"crew","team_id":"blue","event":"batch",'
+    log.raw(outer + b'"data":{"events":[' + mine + b"," + theirs + b"]}}\n")
+    log.raw(outer + b'"data":7}\n')
+    _, feeds = shared_out(tmp_path, log)
+    assert [(feed.poll(), feed.poll()) for feed in feeds.values()] == [
+        ([mine, outer + b'"data":7}'], []),
+        ([theirs], []),
+    ]
+
+
 def test_a_run_that_two_sources_tell_is_told_once(tmp_path: Path) -> None:
     one, other = Log(tmp_path / "one.ndjson", "r1"), Log(tmp_path / "other.ndjson", "r1")
     one.started()

@@ -88,6 +88,7 @@ class Client:
         self.replies: deque[bytes] = deque()
         self._hub = hub
         self._place = hub.journal.head  # in the journal: what came before is known, or of no interest
+        self._resuming_to = 0  # in the journal: what was missed before it is asked for, however late it is
         self._unknown: deque[Key] = deque()  # agents that a snapshot is due of
         self._known: set[Key] = set()
         self._marks: dict[Key, tuple[int, Mark | None]] = {}  # the journal's head at the snapshot, and its mark
@@ -95,7 +96,7 @@ class Client:
     def begin(self, since: int | None) -> bool:
         """Begin after a message that it has, as far as the journal goes back; whether it does. Else begin anew."""
         if since is not None and self._hub.journal.covers(since):
-            self._place = since
+            self._place, self._resuming_to = since, self._hub.journal.head
             self._known = {a.key for a in self._hub.agents() if a.seq and self.subscription.wants(a.key)}
             return True
         self._want([agent.key for agent in self._hub.agents()])
@@ -153,12 +154,12 @@ class Client:
         journal = self._hub.journal
         if journal.covers(self._place):
             oldest = next(journal.after(self._place), None)
-            if oldest is None or now - oldest.at <= _LATE_S:
+            if oldest is None or oldest.seq <= self._resuming_to or now - oldest.at <= _LATE_S:
                 return
         missed = [agent for agent in self._hub.agents() if agent.seq > self._place]
         gone = [key for key in self._known if self._hub.agent(key) is None]
         for key in gone:
-            given.append(self._hub.farewell(key))
+            given.append(self._hub.farewell(key, self._place))
             self._known.discard(key)
         self._place = journal.head
         self._want([agent.key for agent in missed])

@@ -1,6 +1,7 @@
 """Frames: the messages of the WebSocket as bytes, each encoded once for all clients."""
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -21,7 +22,16 @@ def dumps(told: Any) -> bytes:
     try:
         return orjson.dumps(told)
     except orjson.JSONEncodeError:
-        return json.dumps(told, ensure_ascii=False, allow_nan=False, default=tuple).encode()
+        return json.dumps(_finite(told), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _finite(told: Any) -> Any:
+    """As orjson has it: what is no number of JSON is null."""
+    if isinstance(told, dict):
+        return {name: _finite(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def sound(line: bytes, who: Who) -> bytes | None:

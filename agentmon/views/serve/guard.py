@@ -269,12 +269,23 @@ async def _redirect(send: Send, place: str, cookie: str | None) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+def path_of(scope: Scope) -> str:
+    """The path that was asked for, as it came, without the query (which may hold a secret)."""
+    raw = scope.get("raw_path")
+    if raw is None:
+        return quote(str(scope.get("path", "/")))
+    return bytes(raw).partition(b"?")[0].decode("latin-1")
+
+
 async def _refuse(scope: Scope, send: Send, refusal: _Refusal) -> None:
     if scope["type"] == "websocket" and "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008, "reason": refusal.title})
         return
     kind = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    problem = {"type": "about:blank", "title": refusal.title, "status": refusal.status, "detail": refusal.detail}
+    problem = {
+        "type": "about:blank", "title": refusal.title, "status": refusal.status, "detail": refusal.detail,
+        "instance": path_of(scope),
+    }  # fmt: skip
     body = json.dumps(problem).encode()
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
     if refusal.status == 401:

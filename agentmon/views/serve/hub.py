@@ -6,6 +6,7 @@ All of it happens in one event loop thread, in small steps: reading a long log g
 import asyncio
 import contextlib
 import functools
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +21,14 @@ from agentmon.views.serve.changes import Frame, Journal, Mark, Taken
 from agentmon.views.serve.clients import Clients
 from agentmon.views.serve.live import AgentState, Key, LiveRun
 
-TICK_S = 0.1
-_QUIET_TICK_S = 0.5  # while no run goes on
+TICK_S = 0.05
+_QUIET_TICK_S = 0.25  # while no run goes on
 _ALONE_TICK_S = 1.0  # while nobody looks on
 FRAME_S = 1.0  # at most one frame of an agent in this time
-_LATE_S = 0.05  # a tick that comes late does not delay all frames after it
+_LATE_S = 0.1  # a frame that was so late does not delay the ones after it
+_JITTER_S = 0.01  # between two ticks
 _STEP_S = 0.01  # of work, and then others have their turn
+_STATUS_S = 1.0  # a run that neither prints nor works stalls by the clock
 _BEHIND_BYTES = 32 << 10  # read in one step: there is more of it
 _SILENT_S = 2.0  # a log that takes longer to read is shown as far as it goes
 _JOURNAL_BYTES = 16 << 20
@@ -96,10 +99,14 @@ class Hub:
                     began = self.now()
             self.flush()
             now = self.now()
-            at = max(at + self._pause(), now) if not busy else now
+            pause = self._pause()
+            at += pause * max(1, math.ceil((now - at) / pause))  # late or not, in step: frames fall due in it
+            if busy:
+                at = now
             self.clients.joined.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.clients.joined.wait(), max(0.0, at - now))
+                at = self.now()  # somebody has come, and is not to wait
 
     def _pause(self) -> float:
         """How long nothing is read."""
@@ -117,11 +124,11 @@ class Hub:
         """Read what has come, one run at a time; whether there is more of it at once."""
         try:
             gone = self.board.refresh()
-        except (AgentmonError, OSError) as error:  # no home any more, say: what is there goes on
+        except Exception as error:  # no home any more, say: what is there goes on
             gone = []
             if repr(error) not in self._said:
                 self._said.add(repr(error))
-                self._say(str(error))
+                self._say(str(error) if isinstance(error, AgentmonError) else repr(error))
         for watch in gone:
             self._remove(watch)
         yield False
@@ -172,9 +179,9 @@ class Hub:
         self._marks.setdefault(agent.key, set()).add(mark)
         return mark
 
-    def farewell(self, key: Key) -> bytes:
-        """An agent that has left, told once more to a client that missed it."""
-        return frames.removed(key, self.journal.head, self.stream)
+    def farewell(self, key: Key, seq: int) -> bytes:
+        """An agent that has left, told once more to a client that missed it. seq: of the newest frame that it has."""
+        return frames.removed(key, seq, self.stream)
 
     def close(self) -> None:
         """Let the feeds go."""
@@ -192,14 +199,18 @@ class Hub:
         if run.is_summing or (run.over_at is not None and run.version == run.version_told):
             return False
         run.poll()
-        run.version_told = run.version
         behind = run.bytes_taken >= _BEHIND_BYTES
+        now, changed = self.now(), run.version != run.version_told
+        run.version_told = run.version
         if not run.is_live:
-            if run.state.run_id is None or (behind and self.now() - run.found_at < _SILENT_S):
+            if run.state.run_id is None or (behind and now - run.found_at < _SILENT_S):
                 return behind
             run.is_live = not behind
             for agent in run.agents.values():
                 agent.changes.whole = True
+        elif not changed and now < run.status_at:
+            return False
+        run.status_at = now + _STATUS_S
         status = run.status(self._wall())
         if status != run.told:
             run.told = status
@@ -214,7 +225,7 @@ class Hub:
         seq, changes, wall = self.journal.head + 1, agent.changes, self._wall()
         marks = self._marks.pop(agent.key, ())
         variants: dict[Mark, bytes] = {}
-        agent.seq = seq
+        is_first, agent.seq = agent.seq == 0, seq
         if changes.whole:
             changes.clear()
             payload = frames.snapshot(agent.telemetry(wall), seq, self.stream, wall)
@@ -230,7 +241,9 @@ class Hub:
             variants = {mark: encode(taken.after(mark)) for mark in marks}
         self.journal.add(Frame(seq, agent.key, payload, now, variants=variants))
         self.frames_made += 1
-        agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - _LATE_S)
+        if not is_first:  # what has happened since the snapshot is not to wait for it
+            slack = _LATE_S if agent.due_at > now - FRAME_S else _JITTER_S
+            agent.due_at = max(agent.due_at + FRAME_S, now + FRAME_S - slack)
 
     def _give_up(self, run: LiveRun, error: Exception) -> None:
         what = error.message if isinstance(error, AgentmonError) else repr(error)

@@ -123,12 +123,15 @@ class LiveRun(RunWatch):
         self.calls = 0
         self.calls_by_agent: Counter[str] = Counter()
         self.models_by_agent: dict[str, dict[str, Sums]] = {}
+        self.shares: dict[tuple[str, str | None], Sums] = {}  # by agent and model
+        self.calls_by_share: dict[tuple[str, str | None], int] = {}
         self.is_live = False  # what was there at first is read: changes are told from now on
         self.told = ""  # the status that clients know
         self.version_told = -1
+        self.status_at = 0.0  # when it is looked at again, on the hub's clock
         self.aside: Callable[[Callable[[], None]], object] | None = None  # lets a thread do what takes long
         self.is_summing = False  # there; nothing may be folded meanwhile
-        self._sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
+        self.sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
         self._git_exact = False
 
     @property
@@ -142,7 +145,7 @@ class LiveRun(RunWatch):
     @property
     def interval_s(self) -> float | None:
         """Seconds between two samples, as far as they tell."""
-        times = self._sampled_at
+        times = self.sampled_at
         return (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else None
 
     def touch(self) -> None:
@@ -169,6 +172,7 @@ class LiveRun(RunWatch):
             return
         self._sums_due = True
         self._git_exact = state.git_exact
+        self.ended_at = state.last_updated if state.end is not None else None
         self.alerts = deque(((state.last_updated or 0.0, alert) for alert in state.alerts), maxlen=_ALERTS_KEPT)
         self.lost_events = sum(gap.lost_events or 0 for gap in state.gaps)
         for agent_id, told in state.agents.items():
@@ -179,12 +183,12 @@ class LiveRun(RunWatch):
     def _see(self, event: Event) -> None:
         super()._see(event)
         if event.team_id != self.team_id or event.run_id != self.run_id:
-            return  # inside of a batch, say: nothing of one team may go to another
+            return  # a line that tells two: nothing of one team may go to another
         payload, at = event.payload, event.timestamp
         if isinstance(payload, ActivityLog):
             return  # comes as a line
         if isinstance(payload, ProcessMetrics):
-            self._sampled_at.append(at)
+            self.sampled_at.append(at)
             if self.is_live:
                 line = encode(event).rstrip()
                 for agent in [*self.agents.values()][:_SHARING_METRICS]:
@@ -247,12 +251,13 @@ class LiveRun(RunWatch):
         before, whole_before = self.sums, self.totals
         super()._take_sums(usage)
         self.calls = usage.calls()
+        self.shares, self.calls_by_share = usage.by_agent_and_model(), usage.calls_by_agent_and_model()
         if len(self.agents) > 1:
             self.calls_by_agent = Counter()
-            for (agent, _), calls in usage.calls_by_agent_and_model().items():
+            for (agent, _), calls in self.calls_by_share.items():
                 self.calls_by_agent[agent] += calls
             self.models_by_agent = {}
-            for (agent, model), sums in usage.by_agent_and_model().items():
+            for (agent, model), sums in self.shares.items():
                 if model:
                     self.models_by_agent.setdefault(agent, {})[model] = sums
         for name, state in self.agents.items():

@@ -1,7 +1,20 @@
-"""The WebSocket: `/ws` and `/ws/teams/{team_id}`.
+"""The WebSocket: `/ws` and `/ws/teams/{team_id}`; of the latter no client ever hears of another team.
 
-A client is told `hello`, then a snapshot of each agent that it is subscribed to, then what changes. `hello` says
-whether a reconnect went on where it was (`resumed`); where it did not, what the client had is to be forgotten.
+The server says `hello` first, then a snapshot of each agent that the client is subscribed to, and then what changes: at
+most one frame a second and agent, with `seq` growing. In a batch the `seq` of each event is that of its run. Beside
+the events it has the sums and the status so far, so that no client has to reconcile them.
+
+    hello       stream, seq, version, server_time, teams, resumed
+    subscribed  teams, agents, runs, all: what the subscription is now
+    removed     run_id, agent_id, team_id: it has left the live board
+    error       title, detail: what a client asked, and did not get
+    pong        server_time
+
+A client may say `{"action": "subscribe" | "unsubscribe", "teams": […], "agents": […], "runs": […], "all": true}` and
+`{"action": "ping"}`; the first subscription takes the place of the implied one, which is to all. The query may have
+`team`, `agent` and `run`, each several times; and, to go on after a connection was lost, `since` with the `seq` of the
+last frame and `stream` with that of the server. `resumed` says whether it does; where it does not, what the client
+had is to be forgotten.
 """
 
 import asyncio
