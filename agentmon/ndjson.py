@@ -19,6 +19,9 @@ from agentmon.events import (
 TYPE = "agent_telemetry"
 PARTS, SEQ, BEFORE, MESSAGE, AFTER = 5, 1, 2, 3, 4  # of a log entry, behind its constant head
 _FIELDS = {cls: tuple(f.name for f in fields(cls)) for cls in (*PAYLOADS.values(), Tree)}
+_ESCAPES = [  # the backslash first; the framer leaves no other control characters
+    (char.encode(), orjson.dumps(char)[1:-1]) for char in '\\"\t\r\x1b'
+]
 _VALUES = {cls: attrgetter(*names) for cls, names in _FIELDS.items()}
 
 
@@ -97,13 +100,19 @@ class LogLines:
         )  # fmt: skip
 
     def messages(self, block: bytes) -> list[bytes]:
-        """The lines of `block` as they stand in JSON.
-
-        Each ends in LF, none is too long, and none holds a DEL (the framer takes it out).
-        """
-        # DEL is the one control character that JSON does not escape: it can part the lines of one string
-        text = block.decode("utf-8", "replace").replace("\n", "\x7f")
-        return orjson.dumps(text)[1:-2].split(b"\x7f")
+        """The lines of `block`, as the framer gives them, as they stand in JSON. Each ends in LF, none is too long."""
+        if not block.isascii():
+            try:
+                block.decode()
+            except UnicodeDecodeError:
+                block = block.decode("utf-8", "replace").encode()
+        # by bytes: to encode it as one string of JSON takes twice as long, as that is decoded and encoded again
+        for plain, escaped in _ESCAPES:
+            if plain in block:
+                block = block.replace(plain, escaped)
+        lines = block.split(b"\n")
+        lines.pop()
+        return lines
 
     def parts(
         self, messages: list[bytes], numbers: list[int], stream: str, timestamp: float, iso: str

@@ -61,6 +61,12 @@ class NatsServer:
             time.sleep(0.01)
         return self
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL."""
         self._end(signal.SIGKILL)

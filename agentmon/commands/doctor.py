@@ -14,7 +14,13 @@ from agentmon import __version__, runs
 from agentmon.errors import AgentmonError
 
 Finding = tuple[str, str, str]  # "ok", "note" or "bad"; what; what to do about it
-EXTRAS = {"jq": "reads the stream"}
+PROGRAMS = {"jq": "reads the stream"}
+EXTRAS = {  # by name: the modules that it brings, and who needs them
+    "serve": (("fastapi", "uvicorn", "websockets"), "the dashboard"),
+    "nats": (("nats",), "ship, ingest, and --from nats://"),
+    "postgres": (("psycopg",), "ingest, and history --db"),
+    "otlp": (("opentelemetry.proto", "opentelemetry.sdk", "opentelemetry.exporter.otlp"), "ship --to otlp://"),
+}
 
 
 @click.command("doctor")
@@ -43,7 +49,7 @@ def _findings() -> Iterator[Finding]:
     yield from _state()
     yield from _kernel()
     yield from _git()
-    for name, use in EXTRAS.items():
+    for name, use in PROGRAMS.items():
         found = shutil.which(name)
         yield (
             ("ok", f"{name}: {found}", "")
@@ -54,6 +60,18 @@ def _findings() -> Iterator[Finding]:
         yield "bad", "no price list", "install the package genai-prices; without it costs are null"
     else:
         yield "ok", "price list: genai-prices", ""
+    for name, (modules, use) in EXTRAS.items():
+        if missing := [module for module in modules if not _is_there(module)]:
+            yield "note", f"extra {name}: {missing[0]} is missing", f"for {use}: in a checkout, pip install '.[{name}]'"
+        else:
+            yield "ok", f"extra {name}: {use}", ""
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # not even what it is in
+        return False
 
 
 def _terminal() -> Iterator[Finding]:

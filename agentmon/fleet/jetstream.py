@@ -117,6 +117,7 @@ class Connection:
         self.nc, self.where = nc, where
         self.js: JetStreamContext = nc.jetstream(timeout=_REQUEST_S)
         self.wake = asyncio.Event()  # for one who waits: set when something came, and at the end
+        self.wakes = [self.wake]  # of all who wait
         self._faults = faults
 
     @property
@@ -136,6 +137,8 @@ class Connection:
         except (NotFoundError, APIError):
             raise
         except (TimeoutError, nats.errors.Error, JetStreamError, OSError, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+                raise  # it is us who are to end; else nats-py has ended what we wait for
             raise self.unreachable(error) from None
 
     def unreachable(self, error: BaseException | None = None) -> Unreachable:
@@ -180,7 +183,8 @@ async def connect(where: Access, name: str) -> Connection:
     made = Connection(nc, where, faults)
 
     async def end() -> None:
-        made.wake.set()
+        for wake in made.wakes:
+            wake.set()
 
     try:
         await asyncio.wait_for(
@@ -192,6 +196,8 @@ async def connect(where: Access, name: str) -> Connection:
             2 * _CONNECT_S,
         )  # fmt: skip
     except (TimeoutError, nats.errors.Error, OSError, ssl.SSLError, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled():
+            raise
         what = faults[-1] if faults else said(error)
         await made.abort()
         raise Unreachable(f"{where.name}: {what}") from None
@@ -206,6 +212,11 @@ async def connect(where: Access, name: str) -> Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     faults.clear()
     return made
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def said(error: BaseException | None) -> str:

@@ -67,6 +67,7 @@ class Reader:
     ) -> "Reader":  # fmt: skip
         """A new consumer."""
         made = cls(conn, stream)
+        conn.wakes.append(made._wake)
         config: dict[str, Any] = {
             "ack_policy": "none", "replay_policy": "instant", "mem_storage": True, "num_replicas": 1,
             "inactive_threshold": int(_FORGOTTEN_S * 1e9), "headers_only": headers_only,

@@ -77,7 +77,7 @@ class Shipper:
             mark = self._outlet.mark()
             self._cursor.join(mark)
             self._spool.restart()
-            self._save(self._cursor.doubt, None if self._cursor.doubt else mark)
+            self._must_save(self._cursor.doubt, None if self._cursor.doubt else mark)
             self._joined = True
         if not self._sure:
             self._clear_doubt()
@@ -90,7 +90,7 @@ class Shipper:
             return False
         if batch.records:
             if not self._cursor.doubt:  # on disk before anything is on its way
-                self._must_save(self._outlet.mark())
+                self._must_save(True, self._outlet.mark())
             self._sure = False
             sending = self._sender.submit(self._outlet.send, batch.records)
             if len(batch.records) >= _MANY:  # read on while these are on their way
@@ -109,9 +109,9 @@ class Shipper:
             self._spool.arrived(self._outlet.arrived(self._cursor.mark, teams))
         self._sure = True
 
-    def _must_save(self, mark: Mark) -> None:
+    def _must_save(self, doubt: bool, mark: Mark | None) -> None:
         try:
-            self._write(True, mark)
+            self._write(doubt, mark)
         except OSError as error:
             raise Unreachable(f"{self._cursor.path}: {error.strerror}: without it nothing can be sent") from None
 
@@ -133,6 +133,7 @@ class Shipper:
         self._ahead = None
         self._spool.back()
         self._spool.look()
+        self._spool.hold()
         if time.monotonic() >= self._save_after:
             self._save(self._cursor.doubt)
         self._complain(f"{error}; trying again")

@@ -10,47 +10,25 @@ import json
 import os
 import random
 import resource
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+import psutil
 
-from agentmon.feeds.nats import Fleet
-from agentmon.fleet.jetstream import access
+from agentmon.events import ActivityLog
+from agentmon.ndjson import LogLines
+from tests.bench.fleet_ends import ROOT, Dashboard, Database, Seen, Service, Viewer, until
 from tests.nats_server import NatsServer, Proxy, running
 
 RUNS = Path(__file__).resolve().parent.parent / "data" / "runs"
-_ROOT = Path(__file__).resolve().parent.parent.parent
-_SETTLE_S = 60.0
 _AROUND_S = 15.0  # after a fault, what waited catches up
-
-
-@dataclass
-class Seen:
-    """What came at a far end: how often, in which order, how late."""
-
-    name: str
-    latencies: list[tuple[float, float]] = field(default_factory=list)  # when it was recorded; how long it took
-    last: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    count: int = 0
-    wrong: int = 0
-
-    def see(self, run: str, seq: int, recorded: float, came: float) -> None:
-        """One event: each has to be the next one of its run."""
-        self.count += 1
-        if seq != self.last[run] + 1:
-            self.wrong += 1
-        self.last[run] = max(seq, self.last[run])
-        self.latencies.append((recorded, came - recorded))
 
 
 class Agent:
@@ -65,6 +43,7 @@ class Agent:
         self._life = [raw for raw in template if raw["event"] == "lifecycle"]
         self._at = random.randrange(len(self._template))
         self.seq = 0
+        self.exact: list[float] = []  # the times of all but samples and log entries
         self.path = folder / f"{self.run_id}.ndjson"
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
@@ -83,68 +62,11 @@ class Agent:
 
     def _write(self, raw: dict[str, Any]) -> int:
         self.seq += 1
+        now = time.time()
+        if raw["event"] not in ("metrics_update", "log_entry"):
+            self.exact.append(now)
         own = {"run_id": self.run_id, "seq": self.seq, "agent_id": self._agent, "team_id": self._team}
-        return os.write(self._fd, orjson.dumps({**raw, **own, "timestamp": time.time()}) + b"\n")
-
-
-class Viewer(threading.Thread):
-    """Reads the fleet as `top` and `serve` do."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self.seen = Seen("viewer")
-        self._fleet = Fleet(access(url), lambda text: None)
-        self._ended = threading.Event()
-
-    def run(self) -> None:
-        feeds: list[Any] = []
-        while not self._ended.wait(0.05):
-            feeds += self._fleet.found()
-            for feed in feeds:
-                lines = feed.poll()
-                now = time.time()
-                for line in lines:
-                    raw = orjson.loads(line)
-                    self.seen.see(raw["run_id"], raw["seq"], raw["timestamp"], now)
-
-    def end(self) -> None:
-        """Stop reading."""
-        self._ended.set()
-        self.join(5)
-        self._fleet.close()
-
-
-class Service:
-    """A command of ours that is killed and started again."""
-
-    def __init__(self, words: Sequence[str], env: dict[str, str], log: Path) -> None:
-        self._words, self._env, self._log = words, env, log
-        self.cpu_s = 0.0
-        self.peak_mb = 0.0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "agentmon", *self._words], env=self._env, cwd=_ROOT, stdout=out, stderr=out
-            )
-
-    def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._reap()
-
-    def end(self) -> None:
-        assert self._process is not None
-        self._process.terminate()
-        self._reap()
-
-    def _reap(self) -> None:
-        assert self._process is not None
-        _, _, used = os.wait4(self._process.pid, 0)
-        self._process.returncode = 0
-        self.cpu_s += used.ru_utime + used.ru_stime
-        self.peak_mb = max(self.peak_mb, used.ru_maxrss / 1024)
+        return os.write(self._fd, orjson.dumps({**raw, **own, "timestamp": now}) + b"\n")
 
 
 @dataclass(frozen=True)
@@ -167,47 +89,15 @@ class Window:
     end: float
 
 
-class Database:
-    """A real PostgreSQL and the ingester before it; each row is stamped as it is stored."""
-
-    def __init__(self, postgres: Any, source: str, env: dict[str, str], folder: Path) -> None:
-        self._postgres = postgres
-        self._name = postgres.database()
-        self.service = Service(
-            ["ingest", "--from", source, "--to", postgres.url(self._name)], env, folder / "ingest.log"
-        )
-        self.service.start()
-        until(lambda: self._postgres.ask("SELECT to_regclass('agentmon.events') IS NOT NULL", self._name)[0][0])
-        self._postgres.ask(
-            "ALTER TABLE agentmon.events ADD COLUMN stored double precision"
-            " DEFAULT extract(epoch FROM clock_timestamp())",
-            self._name,
-        )
-
-    def count(self) -> int:
-        """How many events are stored."""
-        return int(self._postgres.ask("SELECT count(*) FROM agentmon.events", self._name)[0][0])
-
-    def seen(self) -> Seen:
-        """All of them, as a far end saw them; a key cannot be there twice."""
-        made = Seen("ingester")
-        rows = "SELECT run_id, seq, unix_time, stored FROM agentmon.events ORDER BY run_id, seq"
-        for run, seq, recorded, stored in self._postgres.ask(rows, self._name):
-            made.see(run, seq, recorded, stored)
-        return made
-
-    def bytes_per_event(self) -> float:
-        """What the table takes, with its indexes."""
-        rows = self._postgres.ask("SELECT pg_total_relation_size('agentmon.events')", self._name)
-        return float(rows[0][0]) / self.count()
-
-
 def main() -> int:
     """Play, measure, compare; 1 where an event was lost or came twice."""
     options = _options()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, options.agents + 500)), hard))
     with tempfile.TemporaryDirectory(prefix="agentmon-fleet-") as folder, ExitStack() as stack:
+        if options.one_log:
+            print(json.dumps(_one_log(Path(folder), stack, options.one_log), indent=2))
+            return 0
         result = _measure(Path(folder), stack, options)
     print(json.dumps(result, indent=2))
     return int(any(end["missing"] or end["twice_or_out_of_order"] for end in result["ends"].values()))
@@ -219,12 +109,13 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
     stack.callback(proxy.close)
     logs = folder / "state" / "agentmon" / "runs"
     logs.mkdir(parents=True)
-    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(_ROOT)}
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
     database = _database(stack, server.url, env, folder) if options.ingest else None
     shipper = Service(["ship", "--follow", "--to", proxy.url], env, folder / "ship.log")
     shipper.start()
     viewer = Viewer(server.url)
     viewer.start()
+    dashboard = _dashboard(server.url, env, folder) if options.serve else None
     template = [orjson.loads(line) for line in (RUNS / "demo.ndjson").read_bytes().splitlines()]
     agents = [Agent(logs, number, options.teams, template) for number in range(options.agents)]
     began = time.time()
@@ -239,10 +130,21 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
         until(lambda: database.count() >= produced)
         ends["ingester"] = _result(database.seen(), agents, windows)
         database.service.end()
+    if dashboard is not None:
+        time.sleep(3)  # its last frames
+        ends["serve"] = _result(dashboard.seen, agents, windows) | {
+            "missing": dashboard.missing({a.run_id: a.exact for a in agents})
+        }
+        dashboard.end()
     viewer.end()
     shipper.end()
+    rss = psutil.Process(server.pid).memory_info().rss / (1 << 20)
     store = sum(path.stat().st_size for path in (folder / "nats" / "store").rglob("*") if path.is_file())
-    services = {"ship": shipper} if database is None else {"ship": shipper, "ingest": database.service}
+    services = {"ship": shipper}
+    if database is not None:
+        services["ingest"] = database.service
+    if dashboard is not None:
+        services["serve"] = dashboard.service
     return {
         "agents": options.agents, "seconds": round(lasted, 1), "events": produced,
         "events_per_second": round(produced / lasted),
@@ -252,7 +154,33 @@ def _measure(folder: Path, stack: ExitStack, options: argparse.Namespace) -> dic
         },
         "ends": ends,
         "cpu_ms_per_event": {name: round(service.cpu_s * 1000 / produced, 4) for name, service in services.items()},
-        "peak_mb": {name: round(service.peak_mb) for name, service in services.items()},
+        "memory_mb": {"nats-server": round(rss), **{name: round(s.peak_mb) for name, s in services.items()}},
+    }  # fmt: skip
+
+
+def _one_log(folder: Path, stack: ExitStack, count: int) -> dict[str, float]:
+    """How fast one long run log of log entries is shipped."""
+    server = stack.enter_context(running(folder / "nats"))
+    logs = folder / "state" / "agentmon" / "runs"
+    logs.mkdir(parents=True)
+    lines = LogLines("one-log", "crew", "web")
+    entries = (
+        ActivityLog("2026-01-01T00:00:00.000000Z", "info", f"worker {i % 7}: step {i} of the plan, reading files",
+                    "orchestrator", "stdout")
+        for i in range(count)
+    )  # fmt: skip
+    data = b"".join(lines.entry(entry, seq, 1767225600.25) for seq, entry in enumerate(entries, 1))
+    (logs / "one-log.ndjson").write_bytes(data)
+    env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
+    shipper = Service(["ship", "--to", server.url], env, folder / "ship.log")
+    began = time.monotonic()
+    shipper.start()
+    shipper.wait()
+    lasted = time.monotonic() - began
+    return {
+        "events": count, "seconds_with_start": round(lasted, 2), "events_per_second": round(count / lasted),
+        "peak_mb": round(shipper.peak_mb), "cpu_s": round(shipper.cpu_s, 2),
+        "nats_cpu_s": round(sum(psutil.Process(server.pid).cpu_times()[:2]), 2),
     }  # fmt: skip
 
 
@@ -260,6 +188,20 @@ def _database(stack: ExitStack, source: str, env: dict[str, str], folder: Path) 
     from tests import postgres_server
 
     return Database(stack.enter_context(postgres_server.running()), source, env, folder)
+
+
+def _dashboard(source: str, env: dict[str, str], folder: Path) -> Dashboard:
+    elsewhere = folder / "elsewhere"  # another machine's state
+    out = folder / "serve.out"
+    service = Service(
+        ["serve", "--port", "0", "--from", source], {**env, "XDG_STATE_HOME": str(elsewhere)}, out
+    )  # fmt: skip
+    service.start()
+    until(lambda: "http://" in out.read_text())
+    url = next(line for line in out.read_text().splitlines() if line.startswith("http://")).strip()
+    client = Dashboard(url, service)
+    client.start()
+    return client
 
 
 def _faults(
@@ -330,21 +272,16 @@ def _result(seen: Seen, agents: Sequence[Agent], windows: Sequence[Window]) -> d
     }  # fmt: skip
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, for a while; what is missing then is told by the result."""
-    end = time.monotonic() + _SETTLE_S
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.1)
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description=__doc__)
     parser.add_argument("--agents", type=int, default=1000, help="[default: 1000]")
+    parser.add_argument("--one-log", type=int, metavar="N", help="instead, ship one run log of N events")
     parser.add_argument("--rate", type=float, default=1.0, help="events a second of each [default: 1]")
     parser.add_argument("--seconds", type=float, default=180.0, help="[default: 180]")
     parser.add_argument("--teams", type=int, default=10, help="[default: 10]")
     parser.add_argument("--faults", action="store_true", help="kill and cut")
     parser.add_argument("--cut", type=float, default=30.0, help="seconds that the network is cut [default: 30]")
+    parser.add_argument("--serve", action="store_true", help="with a dashboard and its client behind it")
     parser.add_argument("--ingest", action="store_true", help="with PostgreSQL behind it")
     return parser.parse_args()
 

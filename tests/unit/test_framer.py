@@ -66,6 +66,14 @@ def test_any_bytes_in_any_chunks(data: bytes, cuts: list[int]) -> None:
     assert _lines(_cut(data, cuts)) == _lines([data])
 
 
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_no_control_characters_are_left(chunks: list[bytes]) -> None:
+    framer = Framer()
+    blocks = [block for chunk in chunks for block in framer.feed(chunk, 0.0)]
+    data = b"".join(block.data for block in [*blocks, *framer.close(0.0)])
+    assert not set(data) & ({*range(32), 0x7F} - {*b"\t\n\r\x1b"})
+
+
 LONG = {
     "at the limit": (b"x" * (LINE_LIMIT - 1), LINE_LIMIT - 1, False),
     "over it": (b"x" * (LINE_LIMIT + 5), LINE_LIMIT, True),

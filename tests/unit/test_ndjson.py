@@ -78,7 +78,8 @@ def test_what_is_no_event(line: bytes) -> None:
         ndjson.decode(line)
 
 
-LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\x7f"), max_size=40)
+CONTROLS = bytes({*range(32), 127} - {*b"\t\r\x1b"})  # and LF: what the framer takes out of a line
+LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=CONTROLS.decode()), max_size=40)
 
 
 @given(st.lists(LINE, min_size=1, max_size=8), st.integers(1, 1 << 40), TEXT, TEXT, TEXT)
@@ -105,7 +106,7 @@ def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: 
     ]
 
 
-@given(st.lists(st.binary(max_size=20).map(lambda b: b.translate(None, b"\n\x7f")), min_size=1, max_size=6))
+@given(st.lists(st.binary(max_size=20).map(lambda b: b.translate(None, CONTROLS)), min_size=1, max_size=6))
 def test_log_lines_of_any_bytes(lines: list[bytes]) -> None:
     entries = ndjson.LogLines("r", "a", "t")
     messages = entries.messages(b"\n".join(lines) + b"\n")

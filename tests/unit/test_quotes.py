@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from agentmon.collect.parsers import quotes
 from agentmon.collect.parsers.all import standard
 from agentmon.collect.pipeline import Pipeline
 from agentmon.events import Finding, TokenUsage
@@ -130,3 +131,10 @@ def test_caches_that_are_told_by_age() -> None:
     )
     assert told is not None
     assert (told.input, told.cache_read, told.cache_write) == (24041, 20013, 3017)
+
+
+def test_each_of_the_words_counts() -> None:
+    for word in quotes._UNUSED_WORDS:
+        ends = {"estimat": "ed", "sav": "ed", "tokeniz": "er", "allow": "ed", "config": ":", "setting": ":"}
+        text = f"x {word}{ends.get(word, '')} "
+        assert quotes.is_unused(text, len(text), len(text)), word

@@ -8,6 +8,9 @@ parser and keeps these lines from it.
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
+
+from ahocorasick_rs import AhoCorasick
 
 from agentmon.collect.parsers import Line, Parser
 from agentmon.events import Finding, Stream
@@ -50,6 +53,11 @@ _UNUSED_BEFORE = re.compile(  # in the lookahead, the first letters of all these
     r"|return|expect|plan includes|up to|example|e\.g\.|config(?:uration)?:|settings?:)(?![\w./-])|==",
     re.IGNORECASE,
 )
+_UNUSED_WORDS = (  # of which each of these holds one
+    "estimat", "budget", "remaining", "quota", "limit", "allow", "available", "average", "avg", "expect", "predicted",
+    "projected", "sav", "training", "dataset", "tokeniz", "would", "assert", "const", "let", "var", "return",
+    "plan includes", "up to", "example", "e.g.", "config", "setting", "==",
+)  # fmt: skip
 _UNUSED_AFTER = re.compile(
     r"[\s)\].]{0,4}(?:would|will|max(?:imum)?|limits?|remaining|left|available|budget|allowed|saved|per)\b"
     r"| (?:tokens? )?(?:in|is|as|are|was|were|from|of) (?:the|an?|this|that|these|those|each|every|our|your)\b",
@@ -252,4 +260,13 @@ def in_backticks(text: str, at: int) -> bool:
 
 def is_unused(text: str, start: int, end: int) -> bool:
     """Whether the words around figures (from `start` to `end`) say that these are no consumption."""
-    return bool(_UNUSED_BEFORE.search(text, max(0, start - 120), start) or _UNUSED_AFTER.match(text, end))
+    first = max(0, start - 120)
+    before = _words().find_matches_as_indexes(
+        text[first:start].lower()
+    )  # mostly none, and a sixth of the time
+    return bool((before and _UNUSED_BEFORE.search(text, first, start)) or _UNUSED_AFTER.match(text, end))
+
+
+@cache
+def _words() -> AhoCorasick:
+    return AhoCorasick(_UNUSED_WORDS)
