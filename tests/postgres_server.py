@@ -128,7 +128,9 @@ class Postgres:
 
         if self._process is None:
             return
-        below = psutil.Process(self._process.pid).children(recursive=True)
+        below: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):  # it has ended, and a test that waits for any child has had it
+            below = psutil.Process(self._process.pid).children(recursive=True)
         self._process.send_signal(number)
         self._process.wait(_WAIT_S)
         self._process = None

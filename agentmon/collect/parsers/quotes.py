@@ -261,9 +261,7 @@ def in_backticks(text: str, at: int) -> bool:
 def is_unused(text: str, start: int, end: int) -> bool:
     """Whether the words around figures (from `start` to `end`) say that these are no consumption."""
     first = max(0, start - 120)
-    before = _words().find_matches_as_indexes(
-        text[first:start].lower()
-    )  # mostly none, and a sixth of the time
+    before = _words().find_matches_as_indexes(text[first:start].lower())  # mostly none, and a sixth of the time
     return bool((before and _UNUSED_BEFORE.search(text, first, start)) or _UNUSED_AFTER.match(text, end))
 
 
