@@ -29,7 +29,7 @@ test: $(BIN)/agentmon ## Install what the tests need, then run the linters and a
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: $(BIN)/agentmon ## Linters, types and the import contract
 	$(BIN)/ruff check .
