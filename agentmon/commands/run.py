@@ -105,7 +105,7 @@ def command(
     closed = closed_standard()
     run_id = run_id or runs.new_run_id()
     if "/" in run_id or run_id.startswith(".") or not run_id.isprintable():
-        raise AgentmonError(f"--run-id {run_id!r}: letters, digits, - and _ make a run id")
+        raise AgentmonError(f"--run-id {run_id!r}: it names a file: no /, no . in front, nothing invisible")
     chosen = intake.meter(meter_text)
     reading = _reading(chosen, pattern_files, price_file, limits)
     notices: list[str] = []
