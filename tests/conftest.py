@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from wrapper import Wrapper, adopt_orphans, kill_all
 
 adopt_orphans()
+# how long an example takes says how busy the machine is, and nothing about the code
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture
