@@ -127,16 +127,18 @@ class LogLines:
         """What stands before the message."""
         return b'%s%s","level":"%s","message":"' % (self._who, iso.encode(), level.encode())
 
-    def after(self, stream: str, timestamp: float, source: str = "orchestrator") -> bytes:
+    def after(
+        self, stream: str, timestamp: float, source: str = "orchestrator", truncated: bool | None = None
+    ) -> bytes:  # fmt: skip
         """What stands behind the message."""
-        return b'","source":"%s","stream":"%s"}},"timestamp":%s}\n' % (
-            source.encode(), stream.encode(), orjson.dumps(timestamp),
+        cut = b"" if truncated is None else b',"truncated":true' if truncated else b',"truncated":false'
+        return b'","source":"%s","stream":"%s"%s}},"timestamp":%s}\n' % (
+            source.encode(), stream.encode(), cut, orjson.dumps(timestamp),
         )  # fmt: skip
 
     def entry(self, log: ActivityLog, seq: int, timestamp: float) -> bytes:
         """One entry, whatever its level: the same bytes as `encode` of its event."""
-        truncated = "" if log.truncated is None else f',"truncated":{"true" if log.truncated else "false"}'
-        return b'%s%d%s%s","level":"%s","message":%s,"source":"%s","stream":"%s"%s}},"timestamp":%s}\n' % (
-            self._head, seq, self._who, log.timestamp.encode(), log.level.encode(), orjson.dumps(log.message),
-            log.source.encode(), log.stream.encode(), truncated.encode(), orjson.dumps(timestamp),
+        return b"%s%d%s%s%s" % (
+            self._head, seq, self.before(log.timestamp, log.level), orjson.dumps(log.message)[1:-1],
+            self.after(log.stream, timestamp, log.source, log.truncated),
         )  # fmt: skip

@@ -117,23 +117,11 @@ class Framer:
         if len(data) <= LINE_LIMIT:  # no line can be too long: the usual case
             yield Block(_clean(data), time)
             return
-        start = at = 0
-        while at < len(data):
-            newline = data.rfind(b"\n", at, at + LINE_LIMIT)
-            if newline >= 0:  # every line that begins before it is short enough
-                at = newline + 1
-                continue
-            if at > start:
-                yield Block(_clean(data[start:at]), time)
-            start = data.find(b"\n", at) + 1
-            line = data[at:start]
-            if len(line) > _limit(line):
-                yield from self._cut(line, time)
+        for part, is_long in by_length(data, LINE_LIMIT):
+            if is_long and len(part) > _limit(part):
+                yield from self._cut(part, time)
             else:
-                yield Block(_clean(line), time)
-            at = start
-        if at > start:
-            yield Block(_clean(data[start:at]), time)
+                yield Block(_clean(part), time)
 
     def _watch_screen(self, data: bytes) -> None:
         seen = self._carry + data
@@ -141,6 +129,23 @@ class Framer:
             self.full_screen = match[1] == b"h"
         last = seen.rfind(b"\x1b", -_CARRY)
         self._carry = seen[last:] if last >= 0 and not _SCREEN.match(seen, last) else b""
+
+
+def by_length(data: bytes, limit: int) -> Iterator[tuple[bytes, bool]]:
+    """Lines, each with its LF, together as far as they can be; and whether it is one alone, of over `limit` bytes."""
+    done = at = 0
+    while at + limit < len(data):
+        newline = data.rfind(b"\n", at, at + limit)
+        if newline >= 0:  # every line that begins before it is short enough
+            at = newline + 1
+            continue
+        if at > done:
+            yield data[done:at], False
+        done = data.find(b"\n", at) + 1
+        yield data[at:done], True
+        at = done
+    if done < len(data):
+        yield data[done:] if done else data, False
 
 
 def _limit(line: bytes | bytearray) -> int:

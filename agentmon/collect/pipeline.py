@@ -12,7 +12,7 @@ from itertools import chain
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from agentmon import redact
-from agentmon.collect.framer import Block, Framer
+from agentmon.collect.framer import Block, Framer, by_length
 from agentmon.collect.parsers import Line, Parser, levels
 from agentmon.collect.parsers.agents import Agents
 from agentmon.collect.plain import Changed, Plain, iso
@@ -78,8 +78,8 @@ class Pipeline:
         return self._streams[stream].framer.cut_bytes if stream in self._streams else 0
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
-        for data in _parts(block.data):
-            if (len(data) <= MESSAGE_LIMIT + 1 and not block.truncated) or data.find(b"\n") < len(data) - 1:
+        for data, is_long in by_length(block.data, MESSAGE_LIMIT + 1):
+            if not is_long and not (block.truncated and data.count(b"\n") == 1):
                 yield from self._lines(stream, state, data, block.time)
                 continue
             asked = _ALL
@@ -217,23 +217,6 @@ class Pipeline:
         short = _shorten(text)
         truncated = True if entry.truncated or len(short) < len(text) else None
         return (Finding(ActivityLog(iso(entry.time), entry.level, short, source, stream, truncated), agent),)
-
-
-def _parts(data: bytes) -> Iterator[bytes]:
-    """The lines, together as far as they can be; one that is too long for a log entry stands alone."""
-    done = at = 0
-    while at + MESSAGE_LIMIT < len(data):  # a line over the limit leaves a window without an LF
-        newline = data.rfind(b"\n", at, at + MESSAGE_LIMIT + 1)
-        if newline >= 0:
-            at = newline + 1
-            continue
-        if at > done:
-            yield data[done:at]
-        done = data.find(b"\n", at) + 1
-        yield data[at:done]
-        at = done
-    if done < len(data):
-        yield data[done:] if done else data
 
 
 class _StreamState:
