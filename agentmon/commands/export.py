@@ -11,6 +11,7 @@ import click
 
 from agentmon import runs
 from agentmon.commands import candidates
+from agentmon.commands.output import say
 from agentmon.errors import AgentmonError
 from agentmon.views.export import FORMATS, export
 from agentmon.views.tables import COLUMNS
@@ -47,7 +48,7 @@ def command(run: tuple[str, ...], all_runs: bool, kind: str, tables: tuple[str, 
     if not logs:
         raise AgentmonError("there is no run yet; start one with `agentmon run -- COMMAND`")
     with _progress(logs) as progress:
-        counts = export(logs, tables or tuple(COLUMNS), Path(folder), kind, _notice, progress, strict=not all_runs)
+        counts = export(logs, tables or tuple(COLUMNS), Path(folder), kind, say, progress, strict=not all_runs)
     if sys.stderr.isatty():
         for name, count in counts.items():
             click.echo(f"{os.path.join(folder, f'{name}.{kind}')}: {count:,} rows", err=True)
@@ -79,7 +80,3 @@ class _Bar(AbstractContextManager[Callable[[int], None]]):
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-
-
-def _notice(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)

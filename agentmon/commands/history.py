@@ -11,6 +11,7 @@ import click
 from agentmon import index, index_query, indexing
 from agentmon.commands import candidates
 from agentmon.commands.extras import extra
+from agentmon.commands.output import say, write
 from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Amount, Duration, Label, Moment, Size
 from agentmon.errors import AgentmonError
@@ -89,22 +90,22 @@ def command(
     with _opened(db) as opened:
         rows = index_query.sums(opened, wanted, by, most) if by else index_query.runs(opened, wanted, most)
         if as_json:
-            return _print(view.as_json(rows))
+            return write(view.as_json(rows))
         if as_csv:
-            return _print(view.as_csv(rows, index_query.names(by)))
+            return write(view.as_csv(rows, index_query.names(by)))
         terminal = os.isatty(1)
         cells, ink = _cells(terminal), Ink(wants_colour(terminal))
         if not rows:
-            _say("no such run" if index_query.count(opened, index_query.Wanted()) else "there is no run yet")
+            say("no such run" if index_query.count(opened, index_query.Wanted()) else "there is no run yet")
             return 0
         if by:
-            return _print("".join(f"{line}\n" for line in view.bars(rows, by, cells, ink)))
+            return write("".join(f"{line}\n" for line in view.bars(rows, by, cells, ink)))
         names = [row["run_id"] for row in rows]
         ids = [index_query.shortest(opened, name) for name in names] if terminal else names
-        status = _print("".join(f"{line}\n" for line in view.table(rows, ids, cells, ink)))
+        status = write("".join(f"{line}\n" for line in view.table(rows, ids, cells, ink)))
         more = index_query.count(opened, wanted) - len(rows)
     if more and limit is None:
-        _say(f"and {more:,} earlier; -n 0 shows all")
+        say(f"and {more:,} earlier; -n 0 shows all")
     return status
 
 
@@ -118,7 +119,7 @@ def _opened(url: str | None) -> Iterator[index_query.Store]:
             yield fleet
         return
     path = index.index_path()
-    with index.faults(path), closing(index.open_index(_say)) as opened:
+    with index.faults(path), closing(index.open_index(say)) as opened:
         _update(opened)
         yield opened
 
@@ -141,14 +142,14 @@ def rebuild(from_scratch: bool) -> None:
         opened = _checked(path)
     except index.Damaged as error:
         aside = index.set_aside(path)
-        _say(f"{error.message.split(';')[0]}; kept as {aside}; runs whose logs are gone are only in there")
-        opened = index.open_index(_say)
+        say(f"{error.message.split(';')[0]}; kept as {aside}; runs whose logs are gone are only in there")
+        opened = index.open_index(say)
     with index.faults(path), closing(opened):
         if not opened.stored:
             raise AgentmonError(f"{path}: cannot be written; nothing was rebuilt")
         gone = indexing.forget(opened, from_scratch)
         progress = Progress(os.isatty(2), "reading run logs")
-        indexing.bring_up_to_date(opened, _say, progress)
+        indexing.bring_up_to_date(opened, say, progress)
         progress.clear()
         total = index_query.count(opened, index_query.Wanted())
     kept = f", {gone:,} whose logs are gone {'forgotten' if from_scratch else 'kept'}" if gone else ""
@@ -176,11 +177,11 @@ def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
     going = pruning.plan(older_than, None if max_size is None else max_size * (1 << 20))
     if yes and going:
         path = index.index_path()
-        with index.faults(path), closing(index.open_index(_say)) as opened:
+        with index.faults(path), closing(index.open_index(say)) as opened:
             if not opened.stored:
                 raise AgentmonError("the logs stay: what they hold cannot be kept in the history")
             _update(opened)
-            going = pruning.remove(opened, going, _say)
+            going = pruning.remove(opened, going, say)
     for old in going:
         click.echo(f"{size(old.size):>8}  {old.name}")
     what = f"{len(going):,} run logs, {size(sum(old.size for old in going))}"
@@ -189,7 +190,7 @@ def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
 
 def _checked(path: str) -> index.Index:
     """The index, each page of it looked at. Raises Damaged."""
-    opened = index.open_index(_say)
+    opened = index.open_index(say)
     try:
         with index.faults(path):
             found = opened.db.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -204,7 +205,7 @@ def _checked(path: str) -> index.Index:
 def _update(opened: index.Index) -> None:
     progress = Progress(os.isatty(2), "reading run logs")
     try:
-        indexing.bring_up_to_date(opened, say_around(progress, _say), progress)
+        indexing.bring_up_to_date(opened, say_around(progress, say), progress)
     finally:
         progress.clear()
 
@@ -215,16 +216,3 @@ def _cells(terminal: bool) -> int | None:
     import shutil
 
     return max(40, shutil.get_terminal_size().columns)
-
-
-def _print(text: str) -> int:
-    try:
-        with open(1, "w", encoding="utf-8", errors="replace", closefd=False) as out:
-            out.write(text)
-    except BrokenPipeError:
-        return 141
-    return 0
-
-
-def _say(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)

@@ -7,6 +7,7 @@ import click
 
 from agentmon.commands.access import access, reached
 from agentmon.commands.extras import extra
+from agentmon.commands.output import say
 from agentmon.commands.words import Duration
 
 
@@ -59,19 +60,15 @@ def command(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, hear, number)
-        ingester = Ingester(where, target, wanted, _say, stop)
+        ingester = Ingester(where, target, wanted, say, stop)
         await ingester.run()
         return ingester
 
     if not (quiet or once):
-        _say(f"ingesting from {where.name} to {target.shown}")
+        say(f"ingesting from {where.name} to {target.shown}")
     count = asyncio.run(ingest()).count
     if not quiet:
         known = f", {count.known:,} were known" if count.known else ""
         cleaned = f", {count.cleaned:,} with characters replaced" if count.cleaned else ""
-        _say(f"{count.stored:,} events stored in {target.shown}{known}{cleaned}")
+        say(f"{count.stored:,} events stored in {target.shown}{known}{cleaned}")
     return 128 + heard if heard == signal.SIGINT or (heard and once) else 0
-
-
-def _say(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)

@@ -15,6 +15,7 @@ from agentmon.collect.plain import Plain
 from agentmon.collect.recorder import Recorder
 from agentmon.commands import candidates
 from agentmon.commands.explain import Explainer
+from agentmon.commands.output import say
 from agentmon.errors import AgentmonError
 from agentmon.events import Finding, Stream
 
@@ -71,8 +72,8 @@ def command(
         _explain(inputs, Explainer(own))
         return
     now = time.time() if start_time is None else start_time
-    pipeline = Pipeline(standard(own, notice=_notice), logs=not no_logs, redacted=not no_redact)
-    pricer = prices.Pricer(prices.load(price_file) if price_file else (), _notice)
+    pipeline = Pipeline(standard(own, notice=say), logs=not no_logs, redacted=not no_redact)
+    pricer = prices.Pricer(prices.load(price_file) if price_file else (), say)
     recorder = Recorder("parse", agent, team, pricer.price)
     out = sys.stdout.buffer
     for stream, path in inputs:
@@ -96,10 +97,6 @@ def _explain(inputs: Iterable[tuple[Stream, str]], explainer: Explainer) -> None
 def _write(out: BinaryIO, recorder: Recorder, items: Iterable[Plain | Finding], now: float) -> None:
     for piece in recorder.record(items, now):
         out.write(piece.data)
-
-
-def _notice(text: str) -> None:
-    print(f"agentmon: {text}", file=sys.stderr)
 
 
 def _open(path: str) -> BinaryIO:

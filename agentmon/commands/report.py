@@ -8,6 +8,7 @@ import orjson
 
 from agentmon import replay, runs
 from agentmon.commands import candidates
+from agentmon.commands.output import say
 from agentmon.errors import AgentmonError
 from agentmon.telemetry import telemetry_dict
 
@@ -45,7 +46,7 @@ def command(run: str | None, as_json: bool, as_markdown: bool, html_file: str | 
         sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         return
     if as_json:
-        state = replay.fold_file(path, _notice)
+        state = replay.fold_file(path, say)
         text = orjson.dumps(telemetry_dict(state), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         sys.stdout.buffer.write(text)
         return
@@ -68,7 +69,7 @@ def _report(path: str) -> "Report":
 
     from agentmon.views.report import build
 
-    report = build(path, _notice)
+    report = build(path, say)
     report.alive = report.state.end is None and path != "-" and runs.is_written(Path(path))
     return report
 
@@ -83,12 +84,12 @@ def _recall(run: str | None, error: AgentmonError) -> "tuple[Report, list[dict[s
 
     if not os.path.exists(index.index_path()):
         raise error
-    with index.faults(index.index_path()), closing(index.open_index(_notice)) as opened:
+    with index.faults(index.index_path()), closing(index.open_index(say)) as opened:
         found = index_query.recalled(opened, run)
         if found is None:
             raise error
         minutes = index_query.minutes(opened, found[0]["run_id"])
-    _notice(f"{found[0]['run_id']}: its log is {GONE}")
+    say(f"{found[0]['run_id']}: its log is {GONE}")
     return recall(*found, minutes), minutes
 
 
@@ -111,7 +112,3 @@ def _write(path: str, text: str) -> None:
             file.write(data)
     except OSError as error:
         raise AgentmonError(f"{path}: {error.strerror}") from None
-
-
-def _notice(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)

@@ -14,6 +14,7 @@ import click
 from agentmon import runs
 from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
+from agentmon.commands.output import say
 from agentmon.errors import AgentmonError
 from agentmon.feeds.logs import Going, Named
 from agentmon.feeds.socket import Sockets
@@ -86,7 +87,7 @@ def command(
     if where is not None:
         from agentmon.feeds.nats import Fleet
 
-        feeds.append(Fleet(where, _say, team))
+        feeds.append(Fleet(where, say, team))
     from agentmon.views.serve import server
     from agentmon.views.serve.app import create_app
     from agentmon.views.serve.guard import Rules
@@ -96,7 +97,7 @@ def command(
     own = () if _is_wildcard(host) else (host,)
     rules = Rules.of(token, (*own, *hosts), origins, root_path, any_address=not _is_loopback(host))
     place = _url(host, sockets[0].getsockname()[1], root_path) + (f"?token={printed}" if printed else "")
-    server.run(create_app(Hub(feeds, _say), rules, past=Past(_say)), sockets, lambda: _tell(place))
+    server.run(create_app(Hub(feeds, say), rules, past=Past(say)), sockets, lambda: _tell(place))
     return 0
 
 
@@ -173,7 +174,3 @@ def _tell(place: str) -> None:
     """Where it serves; it does so too where that cannot be told."""
     with contextlib.suppress(OSError), open(1, "w", encoding="utf-8", closefd=False) as out:
         out.write(place + "\n")
-
-
-def _say(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)

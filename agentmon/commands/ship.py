@@ -11,6 +11,7 @@ import click
 
 from agentmon.commands.access import access, reached
 from agentmon.commands.extras import extra
+from agentmon.commands.output import say
 from agentmon.commands.progress import Progress, say_around
 from agentmon.commands.words import Duration, Size
 
@@ -67,7 +68,7 @@ def command(
     to = to or _by_variables()
     stop = _Stop()
     progress = Progress(os.isatty(2) and not follow, "shipping")
-    say = say_around(progress, _say)
+    tell = say_around(progress, say)
     if to.partition(":")[0].lower() in OTLP:
         with extra("otlp"):
             from agentmon.fleet.otel_endpoint import endpoint
@@ -76,7 +77,7 @@ def command(
 
         place = endpoint(to)
         return ship(
-            place.name, lambda: OtlpOutlet(place, SEMCONV[semconv], say), follow, anew, patience, quiet, stop, say,
+            place.name, lambda: OtlpOutlet(place, SEMCONV[semconv], tell), follow, anew, patience, quiet, stop, tell,
             progress,
         )  # fmt: skip
     where = access(to, creds, tls_ca, tls_cert, tls_key)
@@ -88,9 +89,9 @@ def command(
     def outlet() -> "Outlet":
         from agentmon.fleet.publishing import JetStreamOutlet
 
-        return JetStreamOutlet(where, limits, say, stop.is_set)
+        return JetStreamOutlet(where, limits, tell, stop.is_set)
 
-    return ship(where.name, outlet, follow, anew, patience, quiet, stop, say, progress)
+    return ship(where.name, outlet, follow, anew, patience, quiet, stop, tell, progress)
 
 
 def _by_variables() -> str:
@@ -158,7 +159,3 @@ def ship(
     if stop.signal and not (follow and stop.signal == signal.SIGTERM):
         return 128 + stop.signal
     return 0
-
-
-def _say(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)

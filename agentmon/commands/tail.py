@@ -13,6 +13,7 @@ import click
 from agentmon import runs
 from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
+from agentmon.commands.output import say
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
@@ -66,11 +67,11 @@ def command(
         from agentmon.feeds.stream import stream_records
 
         where = access(source, creds, tls_ca, tls_cert, tls_key)
-        batches = stream_records(where, _say, wants, wanted.kinds, team, agent, run or "", since, lines_back, follows)
+        batches = stream_records(where, say, wants, wanted.kinds, team, agent, run or "", since, lines_back, follows)
     else:
         path = "-" if run == "-" else str(runs.find(run))
         follows = follows and os.path.isfile(path)  # a pipe is read to its end in any case
-        batches = (follow_records if follows else records)(path, _say, wants, lines_back)
+        batches = (follow_records if follows else records)(path, say, wants, lines_back)
     try:
         for found in _from_last(batches, wanted, last, follows):
             if as_json:
@@ -86,10 +87,6 @@ def command(
     except BrokenPipeError:
         return 141
     return 0
-
-
-def _say(text: str) -> None:
-    click.echo(f"agentmon: {text}", err=True)
 
 
 def _from_last(

@@ -9,6 +9,7 @@ import click
 from agentmon import runs
 from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
+from agentmon.commands.output import say, write
 from agentmon.feeds.feed import Feeds
 from agentmon.feeds.logs import Going, Named
 from agentmon.views.board import Board
@@ -60,7 +61,7 @@ def command(
     finally:
         board.close()
         for text in said:
-            click.echo(f"agentmon: {text}", err=True)
+            say(text)
 
 
 def _print(board: Board, team: str | None, said: list[str]) -> int:
@@ -70,12 +71,7 @@ def _print(board: Board, team: str | None, said: list[str]) -> int:
         board.poll()
     ink = Ink(wants_colour(os.isatty(1)))
     text = "".join(f"{row.rstrip()}\n" for row in Frames(board, ink).once(team, shutil.get_terminal_size().columns))
-    try:
-        with open(1, "w", encoding="utf-8", errors="replace", closefd=False) as out:
-            out.write(text)
-    except BrokenPipeError:
-        return 141
-    return 0
+    return write(text)
 
 
 def _live(board: Board, team: str | None) -> int:
