@@ -59,6 +59,7 @@ class RunWatch:
         self._feed = feed
         self._decoder = Decoder(feed.name, say)
         self._fold = Fold(self._decoder, self._see, entries=entries)
+        self._folded = self._fold.state  # asking the fold each time decodes log entries that nobody looks at
         self._busy_at: float | None = None
         self._stall_told_at: float | None = None
         self._sums_due = False
@@ -69,6 +70,14 @@ class RunWatch:
     def state(self) -> RunTelemetry:
         """The run so far."""
         return self._fold.state
+
+    def is_main(self, agent_id: str) -> bool:
+        """Whether it bears this agent's name."""
+        return agent_id == self._folded.agent_id
+
+    def is_whole(self, agent_id: str) -> bool:
+        """Whether this agent stands for the whole run: the run bears its name, or it is alone."""
+        return self.is_main(agent_id) or len(self._folded.agents) == 1
 
     @property
     def tree(self) -> Tree | None:
@@ -191,12 +200,12 @@ class Shown:
     @property
     def is_main(self) -> bool:
         """Whether the run bears its name."""
-        return self.agent.agent_id == self.run.state.agent_id
+        return self.run.is_main(self.agent.agent_id)
 
     @property
     def is_whole(self) -> bool:
         """Whether it stands for the whole run: it bears the run's name, or is alone."""
-        return self.is_main or len(self.run.state.agents) == 1
+        return self.run.is_whole(self.agent.agent_id)
 
     @property
     def sums(self) -> Sums:

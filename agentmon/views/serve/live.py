@@ -48,12 +48,12 @@ class AgentState:
     @property
     def is_main(self) -> bool:
         """Whether the run bears its name."""
-        return self.agent_id == self.run.state.agent_id
+        return self.run.is_main(self.agent_id)
 
     @property
     def is_whole(self) -> bool:
         """Whether its figures are those of the whole run: it bears the run's name, or is alone."""
-        return self.is_main or len(self.run.state.agents) == 1
+        return self.run.is_whole(self.agent_id)
 
     def token_usage(self, now: float) -> dict[str, Any]:
         """Its own sums; those of the whole run where it stands for that. now: Unix seconds."""
@@ -133,7 +133,6 @@ class LiveRun(RunWatch):
         self.is_summing = False  # there; nothing may be folded meanwhile
         self.sampled_at: deque[float] = deque(maxlen=SAMPLES_KEPT)
         self._git_exact = False
-        self._folded = self._fold.state  # asking the fold each time decodes log entries that nobody looks at
 
     @property
     def run_id(self) -> str:
