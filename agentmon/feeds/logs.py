@@ -69,42 +69,27 @@ class Going:
             there = _look(path)
             if there is None:
                 continue
-            known = before.get(path)
-            if known is not None and there[0] == known[0] and there[1] >= known[1]:
-                self._decided[path] = there
+            known, now_there = before.get(path), (there.st_ino, there.st_size)
+            if known is not None and now_there[0] == known[0] and now_there[1] >= known[1]:
+                self._decided[path] = now_there
                 continue
-            if _is_young(path):
+            if there.st_size == 0 and time.time() - there.st_mtime < _YOUNG_S:
                 undecided = True  # made, and perhaps not yet locked: asking would be in the way of that
                 continue
-            self._decided[path] = there
-            if runs.is_written(found) or self._is_recent(path):
+            self._decided[path] = now_there
+            if runs.is_written(found) or 0 < self._recent_s > time.time() - there.st_mtime:
                 began.append(Follower(path, limit=self._limit))
         # times of files are coarse: a run that began in the same moment would be overlooked for good
         if not undecided and time.time_ns() - seen > _YOUNG_S * 1e9:
             self._folder_seen = seen
         return began
 
-    def _is_recent(self, path: str) -> bool:
-        try:
-            return self._recent_s > 0 and time.time() - os.stat(path).st_mtime < self._recent_s
-        except OSError:
-            return False
-
     def close(self) -> None:
         """Nothing is held."""
 
 
-def _look(path: str) -> _Seen | None:
+def _look(path: str) -> os.stat_result | None:
     try:
-        there = os.stat(path)
+        return os.stat(path)
     except OSError:
         return None
-    return there.st_ino, there.st_size
-
-
-def _is_young(path: str) -> bool:
-    try:
-        seen = os.stat(path)
-    except OSError:
-        return False
-    return seen.st_size == 0 and time.time() - seen.st_mtime < _YOUNG_S
