@@ -9,20 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from agentmon.errors import AgentmonError
-from agentmon.index import Index
+from agentmon.index import USAGE_COLUMNS, Index
 
 By = Literal["day", "team", "model", "agent"]
 
-_FIGURES = (
-    "calls", "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens",
-    "reasoning_tokens", "cost_usd",
-)  # fmt: skip
 _GROUPS = {"team": "coalesce(r.team_id, '')", "model": "u.model", "agent": "u.agent"}
 _FRACTIONS = ("cost_usd", "duration_s")
 _ALL = (1 << 63) - 1
 _SHOWN = (
     "name", "state", "agent_id", "team_id", "labels", "argv", "cwd", "host", "parent_run_id", "started", "ended",
-    "duration_s", "exit_code", "signal", "reason", *_FIGURES, "calls_unknown", "estimated", "git", "commits",
+    "duration_s", "exit_code", "signal", "reason", *USAGE_COLUMNS, "calls_unknown", "estimated", "git", "commits",
     "cpu_time_s", "peak_memory_mb", "warnings", "errors", "alerts", "lost_events", "lost_bytes",
 )  # fmt: skip
 
@@ -118,7 +114,7 @@ def sums(store: Store, wanted: Wanted, by: By, limit: int | None = None) -> list
 
     failed, running = runs_where("r.state IN ('error', 'lost')"), runs_where("r.state = 'running'")
     counts = f"{runs_where('1 = 1')} AS runs, {failed} AS failed, {running} AS running, "
-    figures = ", ".join(f"{_sum(f'{part}.{n}')} AS {n}" for n in _FIGURES)
+    figures = ", ".join(f"{_sum(f'{part}.{n}')} AS {n}" for n in USAGE_COLUMNS)
     extra = f"{_sum('r.duration_s')} AS duration_s, sum(r.commits) AS commits, " if own else ""
     unknown = runs_where(f"{part}.cost_usd IS NULL AND ({part}.calls <> 0 OR {part}.total_tokens <> 0)")
     source = "runs r" if own else "runs r JOIN usage u ON u.run = r.id"
@@ -145,7 +141,7 @@ def names(by: By | None) -> list[str]:
     if by is None:
         return ["run_id", *_SHOWN[1:]]
     own = ["duration_s", "commits"] if by in ("day", "team") else []
-    return [by, "runs", "failed", "running", *own, *_FIGURES, "cost_unknown"]
+    return [by, "runs", "failed", "running", *own, *USAGE_COLUMNS, "cost_unknown"]
 
 
 def minutes(index: Index, name: str) -> list[dict[str, Any]]:
@@ -170,7 +166,7 @@ def known(index: Index, names: Iterable[str]) -> set[str]:
 def shares(index: Index, name: str) -> list[dict[str, Any]]:
     """What each agent of a run used of each model; a model nobody told is ''. An agent that used nothing is there."""
     found = index.db.execute(
-        f"SELECT agent, model, {', '.join('u.' + n for n in _FIGURES)} FROM usage u JOIN runs r ON r.id = u.run "
+        f"SELECT agent, model, {', '.join('u.' + n for n in USAGE_COLUMNS)} FROM usage u JOIN runs r ON r.id = u.run "
         "WHERE r.name = ? ORDER BY agent, model",
         (name,),
     )
@@ -179,8 +175,9 @@ def shares(index: Index, name: str) -> list[dict[str, Any]]:
 
 def usage(index: Index) -> list[dict[str, Any]]:
     """What was used so far, by team, agent and model."""
+    figures = ", ".join(f"sum(u.{n}) AS {n}" for n in USAGE_COLUMNS)
     found = index.db.execute(
-        f"SELECT coalesce(r.team_id, '') AS team, agent, model, {', '.join(f'sum(u.{n}) AS {n}' for n in _FIGURES)} "
+        f"SELECT coalesce(r.team_id, '') AS team, agent, model, {figures} "
         "FROM usage u JOIN runs r ON r.id = u.run GROUP BY 1, 2, 3 ORDER BY min(r.started), 1, 2, 3"
     )
     return [dict(row) for row in found]

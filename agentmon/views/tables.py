@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from agentmon.events import ActivityLog, Event, GitActivity, Payload, ProcessMetrics, TokenUsage
+from agentmon.sessions import COUNTS
 from agentmon.telemetry import RunTelemetry
 
 _WHO = ("run_id", "team_id", "agent_id", "seq", "timestamp")
@@ -20,10 +21,7 @@ _LLM = (
 _LOG = ("level", "source", "stream", "message", "truncated")
 _END = ("exit_code", "signal", "reason", "duration_s", "cpu_time_s", "max_rss_mb")
 _START = ("argv", "cwd", "host", "version", "labels", "parent_run_id")
-_SUMS = (
-    "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
-    "cost_usd", "estimated",
-)  # fmt: skip
+_SUMS = (*COUNTS, "estimated")
 
 Row = tuple[Any, ...]
 

@@ -7,7 +7,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from agentmon import index_query
+from agentmon.index import USAGE_COLUMNS
 from agentmon.index_query import By, Wanted
+from agentmon.sessions import COUNTS
 
 if TYPE_CHECKING:
     from agentmon.views.serve.live import LiveRun
@@ -102,7 +104,9 @@ def with_live_sums(found: Sequence[Row], live: Iterable["LiveRun"], wanted: Want
             sums["cost_unknown"] += any(
                 share["cost_usd"] is None and (share["calls"] or share["total_tokens"]) for share in shares
             )
-            sums.update({name: _sum([sums, *shares], name) for name in (*_MODEL, *(("duration_s", "commits") * own))})
+            sums.update(
+                {name: _sum([sums, *shares], name) for name in (*USAGE_COLUMNS, *(("duration_s", "commits") * own))}
+            )
     if by == "day":
         return sorted(known.values(), key=lambda row: row["day"] or "", reverse=True)
     return sorted(
@@ -124,12 +128,12 @@ def telemetry(row: Row, agent_id: str, shares: Sequence[Row]) -> dict[str, Any]:
     """What the index knows of one agent of a run whose log is gone. shares: of the run, by agent and model."""
     main = agent_id == row["agent_id"]
     own = [share for share in shares if main or share["agent"] == agent_id]
-    sums = {name: row[name] if main else _sum(own, name) for name in (*_SUMS, "calls")}
+    sums = {name: row[name] if main else _sum(own, name) for name in USAGE_COLUMNS}
     models: dict[str, Row] = {}
     for share in own:
         if share["model"]:
-            model = models.setdefault(share["model"], dict.fromkeys(_SUMS))
-            model.update({name: _sum([model, share], name) for name in _SUMS})
+            model = models.setdefault(share["model"], dict.fromkeys(COUNTS))
+            model.update({name: _sum([model, share], name) for name in COUNTS})
     usage = {
         **sums, "estimated": row["estimated"] if main else None,
         "calls_unknown": row["calls_unknown"] if main else None, "cost_per_hour": None, "model": None,
@@ -146,23 +150,14 @@ def telemetry(row: Row, agent_id: str, shares: Sequence[Row]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_SUMS = (
-    "input_tokens", "output_tokens", "total_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens",
-    "cost_usd",
-)  # fmt: skip
-
-
 def models_of(shares: Sequence[Row]) -> list[Row]:
     """What a run used of each model, the dearest first."""
     found: dict[str, Row] = {}
     for share in shares:
-        if any(share[name] for name in (*_SUMS, "calls")):
-            model = found.setdefault(share["model"], {"model": share["model"] or None, **dict.fromkeys(_MODEL)})
-            model.update({name: _sum([model, share], name) for name in _MODEL})
+        if any(share[name] for name in USAGE_COLUMNS):
+            model = found.setdefault(share["model"], {"model": share["model"] or None, **dict.fromkeys(USAGE_COLUMNS)})
+            model.update({name: _sum([model, share], name) for name in USAGE_COLUMNS})
     return sorted(found.values(), key=lambda m: (-(m["cost_usd"] or 0.0), -(m["total_tokens"] or 0), m["model"] or ""))
-
-
-_MODEL = ("calls", *_SUMS)
 
 
 def agents_of(shares: Sequence[Row], main: str | None) -> list[Row]:
@@ -183,7 +178,7 @@ def shares_of(run: "LiveRun") -> list[Row]:
     keys = {*calls, *sums, *((agent, None) for agent in [*run.agents])}
     return [
         {"agent": agent, "model": model or "", "calls": calls.get((agent, model), 0),
-         **{name: getattr(sums.get((agent, model)), name, None) for name in _SUMS}}
+         **{name: getattr(sums.get((agent, model)), name, None) for name in COUNTS}}
         for agent, model in sorted(keys, key=lambda key: (key[0], key[1] or ""))
     ]  # fmt: skip
 
