@@ -96,12 +96,13 @@ class Pipeline:
     ) -> Iterator[Plain | Finding]:  # fmt: skip
         """Lines of which none is too long for a log entry."""
         silent = not self._logs or state.framer.full_screen
+        data = _valid(data)
         never = (len(data) + 1, 0)
         hits = self._hits(data)
         end, asker = next(hits, never)
         agent = self._agents.current(stream)
         changed: list[Changed] = []
-        start = counted = number = done = 0
+        start = done = 0
         while done < len(data):
             begin = done
             asked = self._wanting(state)
@@ -113,20 +114,16 @@ class Pipeline:
             while end < done:
                 asked |= asker
                 end, asker = next(hits, never)
-            text = data[begin : done - 1].decode("utf-8", "replace")
-            told = self._line(stream, state, Line(stream, text, time), asked)
+            told = self._line(stream, state, Line(stream, data[begin : done - 1].decode(), time), asked)
             if told is None:
                 continue
             if silent:
                 yield from told[2]
                 continue
-            number += data.count(b"\n", counted, begin)
-            changed.append(Changed(number, *told))
-            number += 1
-            counted = done
+            changed.append(Changed(begin - start, done - start, *told))
             if (acting := self._agents.current(stream)) != agent:
                 yield Plain(stream, data[start:done], time, agent, changed)
-                agent, changed, start, number = acting, [], done, 0
+                agent, changed, start = acting, [], done
         if start < len(data) and not silent:
             yield Plain(stream, data[start:] if start else data, time, agent, changed)
 
@@ -225,6 +222,16 @@ class _StreamState:
         self.levels = levels.Levels()
         self.masker = redact.Masker()
         self.secrets = False  # whether a line of the entry that is being made may hold one
+
+
+def _valid(data: bytes) -> bytes:
+    """As UTF-8, whatever it was."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return data.decode("utf-8", "replace").encode()
+    return data
 
 
 def _source(findings: Iterable[Finding]) -> LogSource:

@@ -10,12 +10,13 @@ from agentmon.events import Finding, Level, LogSource, Stream
 
 
 class Changed(NamedTuple):
-    """A line that is not as the others: its number in the block (from 0), its level and source, and what follows it.
+    """A line that is not as the others: where it begins and ends in the block, its level and source, what follows it.
 
     level is None where the line itself makes no entry: then all that stands in its place is in `found`.
     """
 
-    number: int
+    begin: int
+    end: int
     level: Level | None
     source: LogSource
     found: Sequence[Finding]
@@ -23,7 +24,10 @@ class Changed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Lines, each with its LF: log entries of level info, save those that are changed. agent: as in a finding."""
+    """Lines of valid UTF-8, each with its LF: log entries of level info, save those that are changed.
+
+    agent: as in a finding.
+    """
 
     stream: Stream
     data: bytes

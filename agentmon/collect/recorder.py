@@ -22,7 +22,7 @@ class Recorder:
         self.run_id, self.agent_id, self.team_id = run_id, agent_id, team_id
         self._price = price
         self._next = self._first = 1
-        self._held: list[bytes] = []  # log entries from _first on, that are to be one piece
+        self._held: list[bytes] = []  # parts of one template: log entries from _first on, that are to be one piece
         self._lines_of: dict[str, ndjson.LogLines] = {}
 
     @property
@@ -41,40 +41,31 @@ class Recorder:
         yield from self._flush()
 
     def _plain(self, plain: Plain, time: float) -> Iterator[Piece]:
-        lines = self._lines(plain.agent or self.agent_id)
-        messages = lines.messages(plain.data)
-        at, line = self._next, 0
-        numbers: list[int] = []
-        for number, level, _, found in plain.changed:  # what stands in the place of a line takes as many as it needs
-            numbers += range(at, at + number - line + 1)
-            at += number - line + len(found) + (level is not None)
-            line = number + 1
-        numbers += range(at, at + len(messages) - line)
-        at += len(messages) - line
-        stamp = iso(plain.time)
-        parts = lines.parts(messages, numbers, plain.stream, plain.time, stamp)
+        data = plain.data
+        block = ndjson.LogBlock(
+            self._lines(plain.agent or self.agent_id), data, plain.stream, plain.time, iso(plain.time)
+        )
         done = 0
-        for number, level, source, found in plain.changed:
-            begin = ndjson.PARTS * number
+        for begin, end, level, source, found in plain.changed:
+            if done < begin:
+                self._hold(*block.info(done, begin))
             if level is not None:
-                if level != "info":
-                    parts[begin + ndjson.BEFORE] = lines.before(stamp, level)
-                if not found:
-                    continue
-                parts[begin + ndjson.AFTER] = lines.after(plain.stream, plain.time, source)
-            self._held += parts[done : begin if level is None else begin + ndjson.PARTS]
-            done = begin + ndjson.PARTS
-            self._next = numbers[number] + (level is not None)
-            yield from self._found(found, time)
-        self._held += parts[done:]
-        self._next = at
+                self._hold(1, block.line(begin, end, level, source))
+            if found:
+                yield from self._found(found, time)
+            done = end
+        if done < len(data):
+            self._hold(*block.info(done, len(data)))
+
+    def _hold(self, count: int, entries: Iterable[bytes]) -> None:
+        self._held += entries
+        self._next += count
 
     def _found(self, found: Iterable[Finding], time: float) -> Iterator[Piece]:
         for item in found:
             at = time if item.time is None else item.time
             if isinstance(item.payload, ActivityLog):
-                self._held.append(self._lines(item.agent or self.agent_id).entry(item.payload, self._next, at))
-                self._next += 1
+                self._hold(1, (self._lines(item.agent or self.agent_id).entry(item.payload, at),))
                 continue
             yield from self._flush()
             if self._price is not None and isinstance(item.payload, TokenUsage):
@@ -84,7 +75,7 @@ class Recorder:
 
     def _flush(self) -> Iterator[Piece]:
         if self._held:
-            data = b"".join(self._held)
+            data = b"".join(self._held) % tuple(range(self._first, self._next))
             self._held = []
             yield Piece(data, self._first, self._next - self._first, True)
 

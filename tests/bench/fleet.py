@@ -169,7 +169,7 @@ def _one_log(folder: Path, stack: ExitStack, count: int) -> dict[str, float]:
                     "orchestrator", "stdout")
         for i in range(count)
     )  # fmt: skip
-    data = b"".join(lines.entry(entry, seq, 1767225600.25) for seq, entry in enumerate(entries, 1))
+    data = b"".join(lines.entry(entry, 1767225600.25) % seq for seq, entry in enumerate(entries, 1))
     (logs / "one-log.ndjson").write_bytes(data)
     env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTHONPATH": str(ROOT)}
     shipper = Service(["ship", "--to", server.url], env, folder / "ship.log")

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentmon import ndjson
+from agentmon.collect.pipeline import Pipeline
+from agentmon.collect.recorder import Recorder
 from agentmon.events import PAYLOADS, ActivityLog, Event, Lifecycle, ProcessMetrics, TokenUsage, Tree
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -86,34 +88,25 @@ LINE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=CONTR
 def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: str, agent: str, team: str) -> None:
     block = "".join(line + "\n" for line in lines).encode()
     entries = ndjson.LogLines(run, agent, team)
-    messages = entries.messages(block)
-    numbers = [*range(seq, seq + len(messages))]
-    data = b"".join(entries.parts(messages, numbers, "stdout", 1.5, "2025-01-02T03:04:05.000000Z"))
-    expected = [
-        Event(
-            run,
-            seq + i,
-            agent,
-            team,
-            ActivityLog("2025-01-02T03:04:05.000000Z", "info", line, "orchestrator", "stdout"),
-            1.5,
-        )
-        for i, line in enumerate(lines)
+    numbers = tuple(range(seq, seq + len(lines)))
+    stamp = "2025-01-02T03:04:05.000000Z"
+    logs = [ActivityLog(stamp, "info", line, "orchestrator", "stdout") for line in lines]
+    expected = [ndjson.encode(Event(run, number, agent, team, log, 1.5)) for number, log in zip(numbers, logs)]
+    count, template = ndjson.LogBlock(entries, block, "stdout", 1.5, stamp).info(0, len(block))
+    assert count == len(lines)
+    assert [json.loads(line) for line in (b"".join(template) % numbers).split(b"\n")[:-1]] == [
+        json.loads(line) for line in expected
     ]
-    assert len(messages) == len(lines)
-    assert [json.loads(line) for line in data.split(b"\n")[:-1]] == [
-        json.loads(ndjson.encode(event)) for event in expected
-    ]
+    assert b"".join(entries.entry(log, 1.5) for log in logs) % numbers == b"".join(expected)
 
 
-@given(st.lists(st.binary(max_size=20).map(lambda b: b.translate(None, CONTROLS)), min_size=1, max_size=6))
+@given(st.lists(st.binary(max_size=20).map(lambda b: b.translate(None, CONTROLS + b"\r\x1b")), min_size=1, max_size=6))
 def test_log_lines_of_any_bytes(lines: list[bytes]) -> None:
-    entries = ndjson.LogLines("r", "a", "t")
-    messages = entries.messages(b"\n".join(lines) + b"\n")
-    data = b"".join(entries.parts(messages, [*range(1, len(messages) + 1)], "tty", 1.5, "now"))
-    found = [ndjson.decode(line).payload for line in data.split(b"\n")[:-1]]
-    assert len(messages) == len(lines)
-    assert [entry.message for entry in found if isinstance(entry, ActivityLog)] == [
+    made = Pipeline([], redacted=False).feed("tty", b"\n".join(lines) + b"\n", 1.5)
+    data = b"".join(piece.data for piece in Recorder("r", "a", "t").record(made, 1.5))
+    found = [ndjson.decode(line) for line in data.split(b"\n")[:-1]]
+    assert [event.seq for event in found] == [*range(1, len(lines) + 1)]
+    assert [event.payload.message for event in found if isinstance(event.payload, ActivityLog)] == [
         line.decode("utf-8", "replace") for line in lines
     ]
 
