@@ -1,9 +1,8 @@
 """What orchestrators print about git themselves: `Creating branch: X`, `Committed changes: 5 files` and their like."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agentmon.collect.parsers.patterns import Pattern, fields_of
 
@@ -104,8 +103,7 @@ _NO_NAMES = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What one line says. name: a message of TEMPLATES, the operation of a print, or one of the words below."""
 
     name: str
