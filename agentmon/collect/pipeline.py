@@ -84,7 +84,7 @@ class Pipeline:
         return self._streams[stream].framer.cut_bytes if stream in self._streams else 0
 
     def _block(self, stream: Stream, state: "_StreamState", block: Block) -> Iterator[Plain | Finding]:
-        for data, is_long in by_length(block.data, MESSAGE_LIMIT + 1):
+        for data, is_long in by_length(_valid(block.data), MESSAGE_LIMIT + 1):
             if not is_long and not (block.truncated and data.count(b"\n") == 1):
                 yield from self._lines(stream, state, data, block.time)
                 continue
@@ -93,16 +93,15 @@ class Pipeline:
                 asked = self._wanted | state.wanted | _LONG
                 for _, asker in self._hits(data):
                     asked |= asker
-            text = data[:-1].decode("utf-8", "replace")
+            text = data[:-1].decode()
             if told := self._line(stream, state, Line(stream, text, block.time, block.truncated), asked):
                 yield from told[-1]
 
     def _lines(
         self, stream: Stream, state: "_StreamState", data: bytes, time: float
     ) -> Iterator[Plain | Finding]:  # fmt: skip
-        """Lines of which none is too long for a log entry."""
+        """Lines of UTF-8 of which none is too long for a log entry."""
         silent = not self._logs or state.framer.full_screen
-        data = _valid(data)
         never = (len(data) + 1, 0)
         hits = self._hits(data)
         end, asker = next(hits, never)

@@ -8,7 +8,7 @@ from agentmon.events import ActivityLog, Event, Finding, Gap, Payload, TokenUsag
 from agentmon.piece import Piece
 
 _AGENTS_KEPT = 64
-_CUT = 8 << 10  # bytes of lines that become entries at once: more than one line can have
+_CUT = 8 << 10  # bytes of lines that become entries at once
 _ENOUGH = 2048  # entries of a piece
 
 Price = Callable[[Finding, float], Finding]
@@ -65,7 +65,9 @@ class Recorder:
                 self._first = self._next
             if begin == end:
                 return
-            cut = end if end - begin <= _CUT else data.rfind(b"\n", begin, begin + _CUT) + 1
+            cut = end
+            if end - begin > _CUT:
+                cut = (data.rfind(b"\n", begin, begin + _CUT) + 1) or (data.find(b"\n", begin) + 1)
             self._hold(*block.info(begin, cut))
             begin = cut
 

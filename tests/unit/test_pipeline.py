@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,3 +65,12 @@ def test_each_line_keeps_its_place_and_its_level() -> None:
         ("log_entry", "info", "git", "Creating branch"), ("git_activity",),
         ("log_entry", "error", "orchestrator", "ERROR four"), ("log_entry", "info", "orchestrator", "five"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [4096, 4097, 60_000])
+def test_bytes_that_are_no_text_make_no_entry_too_long(size: int) -> None:
+    """What stands for a byte that is no UTF-8 has three of them."""
+    data = b"a\n" * 4000 + b"\xff" * size + b"\n" + b"b\n" * 9
+    found = [json.loads(line)["data"]["activity_log"]["message"] for line in recorded([data])]
+    assert [len(m) for m in found] == [1] * 4000 + [found[4000].count("\ufffd")] + [1] * 9
+    assert 1000 < len(found[4000].encode()) <= MESSAGE_LIMIT
