@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import orjson
 
-from agentmon import ndjson, runs
+from agentmon import checked, ndjson, runs
 from agentmon.collect.launch import Description
 from agentmon.collect.watch import Limits, Verdict, Watch
 from agentmon.events import Alert, TokenUsage
@@ -101,21 +101,24 @@ class SpentToday:
 
     def _cost(self, path: str, since: float) -> float:
         ledger = Ledger()
+        process = last = 0
         try:
             with open(path, "rb") as file:
                 for line in file:
                     if _USAGE not in line:
                         continue
                     try:
-                        event = ndjson.decode(line)
+                        event = checked.decode(line)
                     except ndjson.NotAnEvent:
                         continue
+                    process += event.seq <= last  # as in the fold: the events of another process were appended
+                    last = event.seq
                     if (
                         event.team_id == self._team
                         and event.timestamp >= since
                         and isinstance(event.payload, TokenUsage)
                     ):
-                        ledger.add(event.agent_id, event.payload)
+                        ledger.add(event.agent_id, event.payload, process)
         except OSError:
             return 0.0
         return ledger.totals().cost_usd or 0.0
