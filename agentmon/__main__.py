@@ -13,9 +13,20 @@ def main() -> int:
         from agentmon.relay import signals
 
         inherited = signals.hold()
+    else:
+        _open_standard()
     from agentmon import cli
 
     return cli.main(inherited=inherited)
+
+
+def _open_standard() -> None:
+    """Standard descriptors that the caller closed lead nowhere: else a file that we open would take their place, and
+    what is printed would end up in it. (`run` leaves them closed: they are the command's.)"""
+    from agentmon.descriptors import closed_standard
+
+    for fd in closed_standard():
+        setattr(sys, ("stdin", "stdout", "stderr")[fd], open(fd, "r" if fd == 0 else "w", closefd=False))
 
 
 if __name__ == "__main__":
