@@ -1,5 +1,6 @@
 """`python -m agentmon`, and the entry point of the installed command."""
 
+import os
 import sys
 
 
@@ -26,7 +27,8 @@ def _open_standard() -> None:
     from agentmon.descriptors import closed_standard
 
     for fd in closed_standard():
-        setattr(sys, ("stdin", "stdout", "stderr")[fd], open(fd, "r" if fd == 0 else "w", closefd=False))
+        file = os.fdopen(fd, "r" if fd == 0 else "w", closefd=False)
+        setattr(sys, ("stdin", "stdout", "stderr")[fd], file)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ def test_runs_that_share_a_file_have_a_row_each(tmp_path, monkeypatch, tables, s
     if stdin:
         done = subprocess.run(
             [sys.executable, "-m", "agentmon", "export", "-", *chosen, "-o", str(tmp_path / "out")], timeout=60,
-            env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=open(log, "rb"), check=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, input=log.read_bytes(), check=True,
         )  # fmt: skip
         assert done.returncode == 0
     else:

@@ -1,4 +1,4 @@
-"""Where output goes nowhere: a full disk, a closed descriptor, a reader that is gone. One line, and never a traceback."""
+"""Output that goes nowhere: a full disk, a closed descriptor. One line, and never a traceback."""
 
 import os
 import subprocess
