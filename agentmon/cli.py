@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agentmon import __version__
-from agentmon.commands.options import CONFIGURED, default_map, load
+from agentmon.commands.options import CONFIGURED, default_map, load, origin
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def main(argv: list[str] | None = None, inherited: object = None) -> int:
         return USAGE_EXIT
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        click.echo(f"agentmon: {error.format_message()}{hint}", err=True)
+        click.echo(f"agentmon: {_origin(error)}{error.format_message()}{hint}", err=True)
         return USAGE_EXIT
     except click.exceptions.Abort:
         return 130
@@ -98,6 +98,14 @@ def main(argv: list[str] | None = None, inherited: object = None) -> int:
     except OSError as error:
         click.echo(f"agentmon: {error.filename or 'output'}: {error.strerror or error}", err=True)
         return _unwritten(USAGE_EXIT)
+
+
+def _origin(error: click.ClickException) -> str:
+    """Where a value that is refused stands, unless on the command line."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or not isinstance(error.param, click.Option):
+        return ""
+    where = origin(error.ctx, error.param)
+    return f"{where}: " if where else ""
 
 
 def _unwritten(status: int) -> int:
