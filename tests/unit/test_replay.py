@@ -14,7 +14,7 @@ from wrapper import until
 from agentmon import ndjson
 from agentmon.errors import AgentmonError
 from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle
-from agentmon.follow import LONGEST, Lines, last_lines
+from agentmon.follow import LONGEST, Follower, Lines, last_lines
 from agentmon.replay import fold_file, follow, read, records
 from agentmon.telemetry import fold, telemetry_dict
 
