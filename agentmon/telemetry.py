@@ -186,6 +186,20 @@ def telemetry_dict(state: RunTelemetry) -> dict[str, Any]:
     }
 
 
+def figure(value: float) -> str:
+    """A figure of an alert, as a person writes it: 1,500,020 tokens, 0.00065 dollars, 165.366 MiB."""
+    if abs(value) >= 1000:
+        return f"{value:,.2f}".removesuffix(".00")
+    return f"{value:.{6 if abs(value) >= 0.001 else 9}f}".rstrip("0").rstrip(".")
+
+
+def ended_by(end: Lifecycle) -> str | None:
+    """Its signal or exit status; both where the status is no signal's (124 after --timeout, 123 of a budget)."""
+    if end.exit_code is None or end.exit_code > 128:
+        return end.signal or (None if end.exit_code is None else f"exit {end.exit_code}")
+    return f"{end.signal}, exit {end.exit_code}" if end.signal else f"exit {end.exit_code}"
+
+
 def one_line(state: RunTelemetry) -> str:
     """A run in one line: time, exit, tokens, cost, commits, peak memory, run id. What is not known is left out."""
     end, totals = state.end, state.usage.totals()
@@ -193,7 +207,7 @@ def one_line(state: RunTelemetry) -> str:
     if end is not None and end.duration_s is not None:
         parts.append(f"{end.duration_s:.1f} s")
     if end is not None and end.exit_code is not None:
-        parts.append(end.signal or f"exit {end.exit_code}")
+        parts.append(ended_by(end) or "")
     if totals.input_tokens is not None or totals.output_tokens is not None:
         about = "~" if totals.estimated else ""
         parts.append(f"{about}{totals.input_tokens or 0:,} in / {totals.output_tokens or 0:,} out")

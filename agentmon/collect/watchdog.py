@@ -14,6 +14,7 @@ from agentmon.collect.watch import Limits, Verdict, Watch
 from agentmon.events import Alert, TokenUsage
 from agentmon.ndjson import payload_dict
 from agentmon.relay.stop import KILL_NOTE, STOP_NOTE
+from agentmon.telemetry import figure
 from agentmon.usage import Ledger
 
 _USAGE = b'"event":"llm_call"'
@@ -36,7 +37,7 @@ class Watchdog:
         alert = verdict.alert
         self._record(alert)
         reached = "is reached" if alert.severity == "critical" else "is nearly reached"
-        self._say(f"{alert.rule} {reached}: {alert.value:g} of {alert.limit:g}")
+        self._say(f"{alert.rule} {reached}: {_told(alert.value)} of {_told(alert.limit)}")
         if verdict.action == "stop":
             self._say(STOP_NOTE)
         elif verdict.action == "kill":
@@ -60,6 +61,10 @@ class Watchdog:
             self._say(f"--on-alert: {error.strerror}")
         else:
             self._started.append(process)
+
+
+def _told(value: float | None) -> str:
+    return "?" if value is None else figure(value)
 
 
 def _default_signals() -> None:

@@ -156,6 +156,8 @@ class Report:
             }.get(self.status, "no events")  # fmt: skip
         if end.signal:
             how = f"ended by {end.signal}"
+            if end.exit_code is not None and end.exit_code <= 128:  # 124 after --timeout, 123 of a budget
+                how += f", exit status {end.exit_code}"
         elif end.exit_code is not None:
             how = f"exit status {end.exit_code}"
         else:
