@@ -1,5 +1,6 @@
 """`python -m agentmon`, and the entry point of the installed command."""
 
+import io
 import os
 import sys
 
@@ -29,6 +30,10 @@ def _open_standard() -> None:
     for fd in closed_standard():
         file = os.fdopen(fd, "r" if fd == 0 else "w", closefd=False)
         setattr(sys, ("stdin", "stdout", "stderr")[fd], file)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # what people named is any text, and a terminal's encoding may be small
 
 
 if __name__ == "__main__":

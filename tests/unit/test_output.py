@@ -24,11 +24,13 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ended(home: Path, words: str, redirected: str) -> tuple[int, str]:
+def ended(home: Path, words: str, redirected: str = "", **set_to: str) -> tuple[int, str]:
     """Its status, and what it said on stderr."""
     shell = f'exec "$0" -m agentmon {words} {redirected}'
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(home)}
-    done = subprocess.run(["sh", "-c", shell, sys.executable], capture_output=True, timeout=60, env=env, check=False)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(home), **set_to}
+    done = subprocess.run(
+        ["sh", "-c", shell, sys.executable], capture_output=True, timeout=60, cwd=home, env=env, check=False,
+    )  # fmt: skip
     return done.returncode, done.stderr.decode()
 
 
@@ -46,3 +48,15 @@ def test_closed_descriptors_take_nothing_and_break_nothing(home: Path, words: st
 def test_a_closed_stderr_breaks_no_export(home: Path) -> None:
     assert ended(home, f"export {DEMO} -o {home / 'tables'}", "2>&-")[0] == 0
     assert (home / "tables" / "runs.csv").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("words", ["report", "report --md", "history", "tail", "top --once", "export -o tables"])
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_an_encoding_that_cannot_say_it_breaks_nothing(home: Path, words: str, encoding: str) -> None:
+    log = Log(home / "agentmon" / "runs" / "two.ndjson", agent="机器人", team="équipe 😀")
+    log.now += 99
+    log.started()
+    log.said("日志", "error")
+    log.ended()
+    log.release()
+    assert ended(home, words, PYTHONIOENCODING=encoding) == (0, "")
