@@ -336,3 +336,20 @@ def test_a_wrapper_that_was_killed_is_lost(tmp_path):
     report = report_of(written(tmp_path / "log", [STARTED, end]))
     assert report.status == "lost"
     assert "the relay was killed" in report.fate()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"argv": ["crew", 5]}, {"argv": [None]}, {"argv": [["x"]]}, {"labels": {"a": 1}}, {"labels": {"a": None}},
+        {"sources": {"stdout": "much"}}, {"sources": {"stdout": {"bytes": "9", "lost_bytes": [1]}}},
+        {"sources": {"stdout": {"lost_bytes": {}}}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("how", [[], ["--md"], ["--html", "-"], ["--json"]])
+def test_a_line_whose_parts_are_of_other_types_is_named(tmp_path, parts, how):
+    path = written(tmp_path / "log", [STARTED, entry("said"), STOPPED])
+    odd = json.loads(path.read_text().splitlines()[0 if "sources" not in parts else 2])
+    odd["data"]["lifecycle"] |= parts
+    path.write_bytes(path.read_bytes() + json.dumps(odd).encode() + b"\n")
+    assert "log:4: not an event" in asked(path, *how).stderr
