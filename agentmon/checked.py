@@ -5,7 +5,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from agentmon import ndjson
-from agentmon.events import PAYLOADS, Event, Payload, ProcessMetrics, TokenUsage, Tree
+from agentmon.events import PAYLOADS, Event, Lifecycle, Payload, ProcessMetrics, TokenUsage, Tree
 
 
 def decode(line: bytes) -> Event:
@@ -29,7 +29,19 @@ def _checked(event: Event) -> Event:
         _check(event.payload.tree)
     elif isinstance(event.payload, TokenUsage) and event.payload.models:
         _check_models(event.payload.models)
+    elif isinstance(event.payload, Lifecycle):
+        _check_parts(event.payload)
     return event
+
+
+def _check_parts(payload: Lifecycle) -> None:
+    """What the texts, labels and figures by source are made of."""
+    texts = [*(payload.argv or ()), *(payload.labels or {}).values()]
+    sources = (payload.sources or {}).values()
+    if any(type(text) is not str for text in texts):
+        raise ndjson.NotAnEvent("argv or labels is not what it should be")
+    if any(type(seen) is not dict or any(type(n) is not int for n in seen.values()) for seen in sources):
+        raise ndjson.NotAnEvent("sources is not what it should be")
 
 
 def _check_models(models: Mapping[str, Any]) -> None:

@@ -1,11 +1,14 @@
 """The `agentmon` command. Subcommands are imported when they are called: `run` starts fast."""
 
+import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
 
 from agentmon import __version__
-from agentmon.commands.options import CONFIGURED, default_map, load
+from agentmon.commands.options import CONFIGURED, default_map, load, origin
 from agentmon.errors import USAGE_EXIT, AgentmonError
 
 if TYPE_CHECKING:
@@ -75,6 +78,8 @@ def main(argv: list[str] | None = None, inherited: object = None) -> int:
     """Run the command line; the exit status. inherited: signals.Inherited, where signals are held back for `run`."""
     try:
         result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written is noticed here, and not when Python ends
         return result if isinstance(result, int) else 0
     except AgentmonError as error:
         click.echo(f"agentmon: {error.message}", err=True)
@@ -84,9 +89,29 @@ def main(argv: list[str] | None = None, inherited: object = None) -> int:
         return USAGE_EXIT
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        click.echo(f"agentmon: {error.format_message()}{hint}", err=True)
+        click.echo(f"agentmon: {_origin(error)}{error.format_message()}{hint}", err=True)
         return USAGE_EXIT
     except click.exceptions.Abort:
         return 130
     except BrokenPipeError:
-        return 141
+        return _unwritten(141)
+    except OSError as error:
+        click.echo(f"agentmon: {error.filename or 'output'}: {error.strerror or error}", err=True)
+        return _unwritten(USAGE_EXIT)
+
+
+def _origin(error: click.ClickException) -> str:
+    """Where a value that is refused stands, unless on the command line."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or not isinstance(error.param, click.Option):
+        return ""
+    where = origin(error.ctx, error.param)
+    return f"{where}: " if where else ""
+
+
+def _unwritten(status: int) -> int:
+    """The status, with what nobody takes out of the way of Python's own end."""
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+    return status

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _YOUNG_S = 2.0  # a run log is made, and locked a moment later
 _BLOCK = 1 << 20
+_NO_TIME = 1 << 53  # Unix seconds; SQLite holds no minute of 1e300
 
 Stamp = tuple[int, int, int]  # inode, size, mtime in ns
 
@@ -88,7 +89,8 @@ class _Watch:
         if not isinstance(payload, ProcessMetrics):
             self.kept.append(ndjson.encode(event).rstrip())
             return
-        self.minutes.setdefault(int(event.timestamp // 60), Minute()).add(payload.tree)
+        if abs(event.timestamp) < _NO_TIME:
+            self.minutes.setdefault(int(event.timestamp // 60), Minute()).add(payload.tree)
 
 
 _BASIS = ("inode", "size", "mtime_ns", "offset", "state")
@@ -202,11 +204,8 @@ def figures(state: "RunTelemetry") -> dict[str, Any]:
     import orjson
 
     start, end = state.start, state.end
-    fate = None
-    if end is not None:  # without a status, its collector saw the wrapper die, and wrote that
-        fate = end.state if end.exit_code is not None or end.signal is not None else "lost"
     return {
-        "state": fate, "host": start.host if start else None, "cwd": start.cwd if start else None,
+        "state": state.fate, "host": start.host if start else None, "cwd": start.cwd if start else None,
         "argv": orjson.dumps(start.argv).decode() if start and start.argv else None,
         "labels": orjson.dumps(start.labels).decode() if start and start.labels else None,
         "parent_run_id": start.parent_run_id if start else None,

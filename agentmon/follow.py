@@ -149,6 +149,7 @@ class Follower:
             self._retired.append((self._fd, self._lines, time.monotonic() + _RETIRED_S))
             os.lseek(self._fd, self._offset, os.SEEK_SET)
         self._fd, self._lines, self._offset, self._first_offset = fd, Lines(), self._first_offset, 0
+        self._checked, self._released = 0.0, False  # what was known of the lock was of the other file
 
     def _of_retired(self) -> list[bytes]:
         """What was still written to files that were moved away."""

@@ -6,7 +6,6 @@ and end), so that only what its log grew by has to be read.
 """
 
 import os
-import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +26,6 @@ _MOST = 1 << 53  # of a figure: a thousand such ones can be added up
 _OF_FILE = dict.fromkeys(("inode", "size", "mtime_ns", "offset", "lines", "last_seq"), (1 << 63) - 1)
 _END = runs.SUFFIX
 _LENGTH = len("20260101T000000000Z-00000000")
-_MADE = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}" + re.escape(runs.SUFFIX))
 
 Stamp = tuple[int, int, int]  # inode, size, mtime in ns
 Progress = Callable[[int, int], None]
@@ -95,7 +93,7 @@ def _known(ask: "sqlite3.Cursor") -> tuple[set[tuple[str, int]], dict[str, Stamp
     for (name,) in names.fetchall():
         with suppress(OSError):
             stamp = _stamp(os.stat(runs.log_path(name)))
-            if _MADE.fullmatch(name + _END):
+            if runs.MADE.fullmatch(name + _END):
                 ended.add((name + _END, stamp[0]))
             else:
                 others[name] = stamp
@@ -111,7 +109,7 @@ def _found() -> tuple[set[tuple[str, int]], dict[str, Stamp]]:
     ended, others = set(), {}
     with suppress(OSError), os.scandir(runs.runs_dir()) as entries:
         for entry in entries:
-            if _MADE.fullmatch(entry.name):
+            if runs.MADE.fullmatch(entry.name):
                 ended.add((entry.name, entry.inode()))
             elif entry.name.endswith(runs.SUFFIX) and entry.is_file():
                 with suppress(OSError):

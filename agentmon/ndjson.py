@@ -1,5 +1,6 @@
 """Event <-> one line of NDJSON. The only owner of the wire format."""
 
+import math
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -53,6 +54,27 @@ def event_dict(event: Event) -> dict[str, Any]:
 def encode(event: Event) -> bytes:
     """One line, with its newline."""
     return orjson.dumps(event_dict(event), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def dumps(told: Any, option: int | None = None) -> bytes:
+    """JSON of sums; slower where one is beyond 64 bits or beyond all numbers, which a damaged log can make it."""
+    try:
+        return orjson.dumps(told, option=option)
+    except orjson.JSONEncodeError:
+        import json
+
+        indent = 2 if option is not None and option & orjson.OPT_INDENT_2 else None
+        end = "\n" if option is not None and option & orjson.OPT_APPEND_NEWLINE else ""
+        return (json.dumps(finite(told), ensure_ascii=False, allow_nan=False, indent=indent) + end).encode()
+
+
+def finite(told: Any) -> Any:
+    """As orjson has it: what is no number of JSON is null."""
+    if isinstance(told, dict):
+        return {name: finite(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [finite(value) for value in told]
+    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def snapshot(seq: int, run_id: str, agent_id: str, team_id: str, telemetry: dict[str, Any], timestamp: float) -> bytes:

@@ -120,7 +120,8 @@ class Fold:
         self._entries = entries
         self._state = RunTelemetry() if state is None else state
         self._raw: dict[str, deque[tuple[int, bytes]]] = {}  # by agent: numbers and lines
-        self._head, self._who, self._agent, self._team = b"\n", b"", "", ""  # of the log entry before
+        self._head, self._who = b"\n", b""  # of the log entry before
+        self._run = self._agent = self._team = ""
 
     @property
     def state(self) -> RunTelemetry:
@@ -179,6 +180,7 @@ class Fold:
         first, seq, who, agent, team, level_name = found.groups()
         try:
             self._agent, self._team = agent.decode(), team.decode()
+            self._run = first[len(_BEFORE_RUN) : -len(_BEHIND_RUN)].decode()
         except UnicodeDecodeError:
             return None
         self._head, self._who = first, who
@@ -187,7 +189,7 @@ class Fold:
         return self._count(line, int(seq), _LEVELS[level_name])
 
     def _count(self, line: bytes, seq: int, level: str) -> str:
-        count_entry(self._state, self._agent, self._team, seq, level)
+        count_entry(self._state, self._run, self._agent, self._team, seq, level)
         kept = self._raw.get(self._agent)
         if kept is None:
             kept = self._raw[self._agent] = deque(maxlen=LOGS_KEPT)
@@ -226,6 +228,7 @@ def _blocks(path: str, progress: Progress | None = None, offset: int = 0) -> Ite
         raise AgentmonError(f"{path}: {error.strerror}") from None
 
 
+_BEFORE_RUN, _BEHIND_RUN = b'{"v":1,"type":"agent_telemetry","run_id":"', b'","seq":'
 _LEVELS = {b"info": "info", b"warning": "warning", b"error": "error"}
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
 KEPT_S = 30 * 24 * 3600
 SPARED_BYTES = 1 << 30  # of logs that are older, and that the history does not have yet
 SUFFIX = ".ndjson"
+MADE = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}" + re.escape(SUFFIX))  # the name of a log whose run id we made
 _MADE_LENGTH = len("20260101T000000000Z-00000000" + SUFFIX)
+_FIRST_BYTES = 1 << 20
 _COARSE_S = 2.0  # times of files may be that coarse
 
 
@@ -128,7 +131,7 @@ def find(run: str | None) -> "Path":
     if not run:
         if not logs:
             raise NoSuchRun("there is no run yet; start one with `agentmon run -- COMMAND`")
-        return logs[-1]
+        return _newest(logs)
     if "/" in run or os.path.exists(run):
         path = Path(run)
         if not path.exists():
@@ -143,6 +146,41 @@ def find(run: str | None) -> "Path":
             f"{run}: no such run log; `agentmon history` lists the runs, also those whose logs are gone; or give a path"
         )
     return (exact or found)[0]
+
+
+def _newest(logs: list["Path"]) -> "Path":
+    """The log of the run that began last. A run id that we made tells when; under a name that a person gave, the first
+    event does."""
+    named = [log for log in logs if not MADE.fullmatch(log.name)]
+    made = logs if not named else [log for log in logs if MADE.fullmatch(log.name)]
+    if not named:
+        return made[-1]
+    newest, began = (made[-1], _began(made[-1])) if made else (named[0], float("-inf"))
+    for changed, log in sorted(((_changed(log), log) for log in named), reverse=True):
+        if changed < began:
+            break  # no run began after the last change of its log
+        if (at := _began(log)) > began:
+            newest, began = log, at
+    return newest
+
+
+def _changed(log: "Path") -> float:
+    try:
+        return log.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _began(log: "Path") -> float:
+    """When a run began: what its first event says, else when its log was changed (Unix seconds)."""
+    import json
+
+    try:
+        with open(log, "rb") as file:
+            at = json.loads(file.readline(_FIRST_BYTES))["timestamp"]
+    except (OSError, ValueError, KeyError, TypeError):
+        at = None
+    return at if isinstance(at, float | int) else _changed(log)
 
 
 def prune(older_than_s: float = KEPT_S, spared_bytes: float = SPARED_BYTES) -> None:

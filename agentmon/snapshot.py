@@ -34,7 +34,7 @@ def restore(state: RunTelemetry, line: bytes) -> None:
         fresh.git_operations = _counts(told.get("git_operations"))
         fresh.started_at = _number(told.get("started_at"))
         fresh.last_updated = _number(told.get("last_updated")) or raw["timestamp"]
-        fresh.last_seq, fresh.streams = raw["seq"], 0
+        fresh.last_seq, fresh.stream, fresh.streams = raw["seq"], 0, 0
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ndjson.NotAnEvent(f"no snapshot: {error}") from None
     for name in RunTelemetry.__slots__:

@@ -27,7 +27,12 @@ class AgentTelemetry:
 
 @dataclass(slots=True)
 class RunTelemetry:
-    """All that the events of one run add up to."""
+    """All that the events of one run add up to.
+
+    A stream of events is told from others by its seq, which only grows: last_seq is that of the stream that is read
+    now, with the number `stream`; streams: how many have begun after the first. others: the same two figures of runs
+    that stand in the same file, by run_id; all that they tell is added to this one.
+    """
 
     run_id: str | None = None
     agent_id: str | None = None
@@ -46,7 +51,28 @@ class RunTelemetry:
     last_updated: float | None = None
     peak_memory_mb: float | None = None
     last_seq: int = 0
+    stream: int = 0
     streams: int = 0
+    others: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def fate(self) -> str | None:
+        """stopped, error, or lost: without a status its collector saw the wrapper die, and wrote that. None where
+        nobody told of an end."""
+        end = self.end
+        if end is None:
+            return None
+        return end.state if end.exit_code is not None or end.signal is not None else "lost"
+
+
+def several(state: RunTelemetry) -> str | None:
+    """What is to be said where other runs stand in the same file."""
+    if not state.others:
+        return None
+    return (
+        f"holds {len(state.others) + 1:,} runs: figures, git and log are of all together, the beginning is the first "
+        "one's, the end the last one's (`agentmon export --table runs` tells them apart)"
+    )
 
 
 def apply(state: RunTelemetry, event: Event) -> None:
@@ -54,7 +80,7 @@ def apply(state: RunTelemetry, event: Event) -> None:
     if state.run_id is None:
         state.run_id, state.agent_id, state.team_id = event.run_id, event.agent_id, event.team_id
     state.last_updated = event.timestamp
-    _count(state, event.seq)
+    stream = _count(state, event.run_id, event.seq)
     payload = event.payload
     if isinstance(payload, ProcessMetrics):
         state.process_metrics = payload
@@ -75,7 +101,7 @@ def apply(state: RunTelemetry, event: Event) -> None:
             agent.git_activities.append(payload)
             state.git_operations[payload.operation] = state.git_operations.get(payload.operation, 0) + 1
         case TokenUsage():
-            state.usage.add(event.agent_id, payload, state.streams, event.seq, event.timestamp)
+            state.usage.add(event.agent_id, payload, stream, event.seq, event.timestamp)
         case Lifecycle(state="started"):
             state.start, state.started_at = payload, event.timestamp
         case Lifecycle(state="stopped" | "error"):
@@ -95,17 +121,27 @@ def _trust_git(state: RunTelemetry) -> None:
         agent.git_activities.clear()
 
 
-def count_entry(state: RunTelemetry, agent_id: str, team_id: str, seq: int, level: str) -> None:
+def count_entry(state: RunTelemetry, run_id: str, agent_id: str, team_id: str, seq: int, level: str) -> None:
     """Fold one log entry without its text: for readers that keep the texts as bytes and decode the last of them."""
-    _count(state, seq)
+    _count(state, run_id, seq)
     _agent(state, agent_id, team_id)
     state.log_levels[level] = state.log_levels.get(level, 0) + 1
 
 
-def _count(state: RunTelemetry, seq: int) -> None:
+def _count(state: RunTelemetry, run_id: str, seq: int) -> int:
+    """The number of the stream that an event belongs to."""
+    if run_id != state.run_id:
+        last, number = state.others.get(run_id, (seq, 0))
+        if seq <= last:
+            state.streams += 1
+            number = state.streams
+        state.others[run_id] = seq, number
+        return number
     if seq <= state.last_seq:  # the events of another process were appended
         state.streams += 1
+        state.stream = state.streams
     state.last_seq = seq
+    return state.stream
 
 
 def _agent(state: RunTelemetry, agent_id: str, team_id: str) -> AgentTelemetry:
@@ -150,6 +186,20 @@ def telemetry_dict(state: RunTelemetry) -> dict[str, Any]:
     }
 
 
+def figure(value: float) -> str:
+    """A figure of an alert, as a person writes it: 1,500,020 tokens, 0.00065 dollars, 165.366 MiB."""
+    if abs(value) >= 1000:
+        return f"{value:,.2f}".removesuffix(".00")
+    return f"{value:.{6 if abs(value) >= 0.001 else 9}f}".rstrip("0").rstrip(".")
+
+
+def ended_by(end: Lifecycle) -> str | None:
+    """Its signal or exit status; both where the status is no signal's (124 after --timeout, 123 of a budget)."""
+    if end.exit_code is None or end.exit_code > 128:
+        return end.signal or (None if end.exit_code is None else f"exit {end.exit_code}")
+    return f"{end.signal}, exit {end.exit_code}" if end.signal else f"exit {end.exit_code}"
+
+
 def one_line(state: RunTelemetry) -> str:
     """A run in one line: time, exit, tokens, cost, commits, peak memory, run id. What is not known is left out."""
     end, totals = state.end, state.usage.totals()
@@ -157,7 +207,7 @@ def one_line(state: RunTelemetry) -> str:
     if end is not None and end.duration_s is not None:
         parts.append(f"{end.duration_s:.1f} s")
     if end is not None and end.exit_code is not None:
-        parts.append(end.signal or f"exit {end.exit_code}")
+        parts.append(ended_by(end) or "")
     if totals.input_tokens is not None or totals.output_tokens is not None:
         about = "~" if totals.estimated else ""
         parts.append(f"{about}{totals.input_tokens or 0:,} in / {totals.output_tokens or 0:,} out")

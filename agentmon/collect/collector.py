@@ -249,6 +249,9 @@ class Collector:
             self._record(self._pipeline.close(now), now)
         for intake in self._intakes:
             self._record(intake.close(), now)
+        if self._dog is not None:
+            for verdict in self._dog.watch.judge():  # many a tool tells at its end what it used
+                self._dog.act(verdict.too_late)
         missing = (
             self._channel.counters.get("sent_bytes")
             - self._received

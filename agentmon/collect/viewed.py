@@ -28,9 +28,12 @@ class Viewed:
 
     def telemetry(self) -> dict[str, Any]:
         """The whole AgentTelemetry now."""
+        state = self.state
+        place = state.last_seq, state.stream, state.streams
         for piece in self._logs:
             for line in piece.data.splitlines()[-LOGS_KEPT:]:
-                apply(self.state, ndjson.decode(line))
+                apply(state, ndjson.decode(line))
+        state.last_seq, state.stream, state.streams = place  # they came late: no other stream has begun
         self._logs.clear()
         self._held = 0
         return telemetry_dict(self.state)

@@ -5,7 +5,7 @@ asked for. Every rule warns once (at 80 % of a budget) and fires once.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agentmon.events import Alert, Event, ProcessMetrics, TokenUsage
@@ -50,6 +50,11 @@ class Verdict:
 
     alert: Alert
     action: Action
+
+    @property
+    def too_late(self) -> "Verdict":
+        """The same where the command has ended already: it can only be told."""
+        return Verdict(replace(self.alert, action="warn"), "warn")
 
 
 class Watch:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import orjson
 
-from agentmon import ndjson, runs
+from agentmon import checked, ndjson, runs
 from agentmon.collect.launch import Description
 from agentmon.collect.watch import Limits, Verdict, Watch
 from agentmon.events import Alert, TokenUsage
 from agentmon.ndjson import payload_dict
 from agentmon.relay.stop import KILL_NOTE, STOP_NOTE
+from agentmon.telemetry import figure
 from agentmon.usage import Ledger
 
 _USAGE = b'"event":"llm_call"'
@@ -36,7 +37,7 @@ class Watchdog:
         alert = verdict.alert
         self._record(alert)
         reached = "is reached" if alert.severity == "critical" else "is nearly reached"
-        self._say(f"{alert.rule} {reached}: {alert.value:g} of {alert.limit:g}")
+        self._say(f"{alert.rule} {reached}: {_told(alert.value)} of {_told(alert.limit)}")
         if verdict.action == "stop":
             self._say(STOP_NOTE)
         elif verdict.action == "kill":
@@ -60,6 +61,10 @@ class Watchdog:
             self._say(f"--on-alert: {error.strerror}")
         else:
             self._started.append(process)
+
+
+def _told(value: float | None) -> str:
+    return "?" if value is None else figure(value)
 
 
 def _default_signals() -> None:
@@ -101,21 +106,24 @@ class SpentToday:
 
     def _cost(self, path: str, since: float) -> float:
         ledger = Ledger()
+        process = last = 0
         try:
             with open(path, "rb") as file:
                 for line in file:
                     if _USAGE not in line:
                         continue
                     try:
-                        event = ndjson.decode(line)
+                        event = checked.decode(line)
                     except ndjson.NotAnEvent:
                         continue
+                    process += event.seq <= last  # as in the fold: the events of another process were appended
+                    last = event.seq
                     if (
                         event.team_id == self._team
                         and event.timestamp >= since
                         and isinstance(event.payload, TokenUsage)
                     ):
-                        ledger.add(event.agent_id, event.payload)
+                        ledger.add(event.agent_id, event.payload, process)
         except OSError:
             return 0.0
         return ledger.totals().cost_usd or 0.0

@@ -1,5 +1,6 @@
 """agentmon config"""
 
+import os
 from typing import Any
 
 import click
@@ -7,11 +8,6 @@ from click.core import ParameterSource
 
 from agentmon import config
 from agentmon.commands import options
-
-_NAMES = {
-    ParameterSource.COMMANDLINE: "the command line", ParameterSource.ENVIRONMENT: "the environment",
-    ParameterSource.DEFAULT: "the default",
-}  # fmt: skip
 
 
 @click.group("config")
@@ -51,17 +47,20 @@ def show() -> None:
             if isinstance(option, click.Option) and option.name is not None:
                 name = options.option_name(option)
                 source = ctx.get_parameter_source(option.name)
-                where = _NAMES.get(source, "") if source is not None else ""
+                where = options.origin(ctx, option) or "the default"
+                value = ctx.params[option.name]
                 if source is ParameterSource.DEFAULT_MAP:
-                    where = settings[name].path
+                    value = settings[name].value  # as it was written: 4GB, and not 4096.0
                 elif source is ParameterSource.ENVIRONMENT:
-                    where = f"{where} (AGENTMON_RUN_{option.name.upper()})"
-                click.echo(f"{name:<24} {_text(ctx.params[option.name]):<16} {where}")
+                    value, where = os.environ[where], f"the environment ({where})"
+                elif value is not None and isinstance(option.default, str):
+                    value = option.default
+                click.echo(f"{name:<24} {_text(value):<16} {where}")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return ", ".join(map(_text, value)) or "-"
     return "-" if value is None else str(value)

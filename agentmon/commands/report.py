@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from agentmon import replay, runs
+from agentmon import ndjson, replay, runs
 from agentmon.commands import candidates
 from agentmon.commands.output import say
 from agentmon.errors import AgentmonError
-from agentmon.telemetry import telemetry_dict
+from agentmon.telemetry import several, telemetry_dict
 
 if TYPE_CHECKING:
     from agentmon.views.report import Report
+
+_JSON = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
 
 @click.command("report")
@@ -43,12 +45,13 @@ def command(run: str | None, as_json: bool, as_markdown: bool, html_file: str | 
         path = ""
     if as_json and not path:
         told = telemetry_dict(report.state) | {"from_history": True, "minutes": minutes}
-        sys.stdout.buffer.write(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.write(ndjson.dumps(told, _JSON))
         return
     if as_json:
         state = replay.fold_file(path, say)
-        text = orjson.dumps(telemetry_dict(state), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        sys.stdout.buffer.write(text)
+        if (mixed := several(state)) is not None:
+            say(f"{'stdin' if path == '-' else path}: {mixed}")
+        sys.stdout.buffer.write(ndjson.dumps(telemetry_dict(state), _JSON))
         return
     if path:
         report = _report(path)

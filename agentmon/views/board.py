@@ -21,6 +21,7 @@ _COST_WINDOW_S = 600.0
 _MIN_RATE_S = 30.0  # a cost per hour from less than this says nothing
 _SUMS_SHARE = 0.02  # of the time, at most, goes into summing up usage
 _ENDED_KEPT_S = 300.0
+_ENDED: dict[str, Status] = {"stopped": "stopped", "lost": "lost"}
 
 
 @dataclass(slots=True)
@@ -105,9 +106,9 @@ class RunWatch:
 
     def status(self, now: float) -> Status:
         """now: Unix seconds. A run is lost where its log has no end and nobody writes it."""
-        end = self.state.end
-        if end is not None and (self._decoder.closed or self.over_at is not None):
-            return "stopped" if end.state == "stopped" else "error"
+        state = self.state
+        if state.end is not None and (self._decoder.closed or self.over_at is not None):
+            return _ENDED.get(state.fate or "", "error")
         if self.over_at is not None:
             return "lost"
         active = self.active_at()

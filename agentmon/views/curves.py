@@ -8,7 +8,8 @@ from agentmon.usage import Ledger
 
 POINTS = 240
 _FIRST_STEP_S = 0.125
-_NO_TIME = 1e11  # Unix seconds of the year 5138: no clock says that
+NO_TIME = 1e11  # Unix seconds of the year 5138: no clock says that
+_NO_FIGURE = 1e15
 # The fold's totals cost one look at every call: at a hundred thousand calls not after each of them.
 _LOOKS_FREE, _LOOKS_PER_CALL = 200_000, 20
 
@@ -22,8 +23,8 @@ class Gauge:
     peak: float | None = None
 
     def add(self, value: float | None) -> None:
-        """Take a sample; None is none."""
-        if value is not None:
+        """Take a sample; None is none, and so is what no machine has."""
+        if value is not None and abs(value) < _NO_FIGURE:
             self.count += 1
             self.total += value
             self.peak = value if self.peak is None else max(self.peak, value)
@@ -83,7 +84,7 @@ class Curves:
     def take(self, event: Event, usage: Ledger) -> None:
         """Fold one event; `usage` has taken it already."""
         payload, time = event.payload, event.timestamp
-        if not abs(time) < _NO_TIME:
+        if not abs(time) < NO_TIME:
             return
         point = self._at(float(time))
         if point is not self._place:
@@ -111,7 +112,7 @@ class Curves:
         """All events were taken, the last of them at `last`: the last point has the fold's totals."""
         if self._pending:
             self._look(usage)
-        if last is not None and self.end is not None and abs(last) < _NO_TIME:
+        if last is not None and self.end is not None and abs(last) < NO_TIME:
             self.end = max(self.end, last)
 
     def at(self, time: float) -> float:
@@ -146,7 +147,8 @@ class Curves:
         self._looks += self._calls
         self._pending = False
         if self._place is not None:
-            self._place.usage = Usage(sums.input_tokens, sums.output_tokens, sums.cost_usd)
+            cost = sums.cost_usd if sums.cost_usd is not None and sums.cost_usd < _NO_FIGURE else None
+            self._place.usage = Usage(sums.input_tokens, sums.output_tokens, cost)
 
     def _at(self, time: float) -> Point:
         if self.start is None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Protocol, TextIO
 
 import orjson
 
-from agentmon import replay, runs
+from agentmon import ndjson, replay, runs
 from agentmon.errors import AgentmonError
 from agentmon.events import Event
 from agentmon.telemetry import RunTelemetry, apply
@@ -48,7 +48,7 @@ class JsonWriter:
     def write(self, row: Row) -> None:
         """Write one row."""
         line = dict(zip(self._columns, row, strict=True))
-        self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+        self._file.write(ndjson.dumps(line, orjson.OPT_APPEND_NEWLINE))
 
 
 def export(
@@ -91,17 +91,22 @@ def _log(
             writers[name].write(table.row(event))
             counts[name] += 1
 
-    if "logs" in writers:
-        state = RunTelemetry()
+    states: dict[str, RunTelemetry] = {}
+    if "logs" in writers or ("runs" in writers and path == "-"):
         for event in replay.read(path, say, progress):
             watch(event)
             if "runs" in writers:
-                apply(state, event)
+                apply(states.setdefault(event.run_id, RunTelemetry()), event)
     else:
         state = replay.fold_file(path, say, watch, progress=progress)
+        states[state.run_id or ""] = state
+        if state.others and "runs" in writers:  # each run by itself: slower, and seldom needed
+            states = {}
+            for event in replay.read(path, lambda _: None):
+                apply(states.setdefault(event.run_id, RunTelemetry()), event)
     if "runs" in writers:
-        row = run_row(state, path != "-" and runs.is_written(Path(path)))
-        if row is not None:
+        alive = path != "-" and runs.is_written(Path(path))
+        for row in filter(None, (run_row(state, alive) for state in states.values())):
             writers["runs"].write(row)
             counts["runs"] += 1
 

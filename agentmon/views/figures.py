@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 
 UNKNOWN = "-"
+_LONGEST_S = 1e11
+_MOST = 1e15  # dollars, MiB: what is more is a fault of whoever told it
 
 
 def count(number: float | None) -> str:
@@ -45,14 +47,14 @@ def _plural(word: str) -> str:
 
 def money(usd: float | None) -> str:
     """US dollars, with as many places as a small sum needs."""
-    if usd is None:
+    if usd is None or not abs(usd) < _MOST:
         return UNKNOWN
     return f"${usd:,.2f}" if abs(usd) >= 1 else f"${usd:.4f}"
 
 
 def memory(mib: float | None) -> str:
     """Narrow: 9.5M, 312M, 1.2G."""
-    if mib is None:
+    if mib is None or not abs(mib) < _MOST:
         return UNKNOWN
     if mib < 9.95:
         return f"{mib:.1f}M"
@@ -61,7 +63,7 @@ def memory(mib: float | None) -> str:
 
 def mebibytes(value: float | None) -> str:
     """Full: 312 MiB, 1.25 GiB."""
-    if value is None:
+    if value is None or not abs(value) < _MOST:
         return UNKNOWN
     return f"{value / 1024:.2f} GiB" if value >= 1024 else f"{value:.0f} MiB"
 
@@ -82,8 +84,8 @@ def percent(value: float | None) -> str:
 
 
 def lasted(seconds: float | None) -> str:
-    """Narrow: 12s, 3m05s, 2h07m, 3d04h."""
-    if seconds is None:
+    """Narrow: 12s, 3m05s, 2h07m, 3d04h. What nothing can last is not known."""
+    if seconds is None or not abs(seconds) < _LONGEST_S:
         return UNKNOWN
     whole = max(0, int(seconds))
     if whole < 60:
@@ -96,8 +98,8 @@ def lasted(seconds: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Full: 2.4 s, 3 min 05 s, 2 h 10 min, 3 d 4 h."""
-    if seconds is None:
+    """Full: 2.4 s, 3 min 05 s, 2 h 10 min, 3 d 4 h. What nothing can last is not known."""
+    if seconds is None or not abs(seconds) < _LONGEST_S:
         return UNKNOWN
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from agentmon.ndjson import finite
 from agentmon.views.figures import clock, count, lasted, money
 from agentmon.views.text import BOLD, CYAN, DIM, GREEN, PLAIN, RED, YELLOW, Ink, Segment, clean, fit, width
 
@@ -81,7 +82,14 @@ def bars(rows: Sequence[Row], by: str, cells: int | None, ink: Ink) -> Iterator[
 
 def as_json(rows: Sequence[Row]) -> str:
     """One array, a line an object."""
-    return "[" + ",".join(f"\n{json.dumps(row, ensure_ascii=False)}" for row in rows) + "\n]\n"
+    return "[" + ",".join(f"\n{_json(row)}" for row in rows) + "\n]\n"
+
+
+def _json(row: Row) -> str:
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError:  # a sum that a damaged log made infinite
+        return json.dumps(finite(row), ensure_ascii=False)
 
 
 def as_csv(rows: Sequence[Row], names: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Phrases: what one event says, in the words of a person. Texts are cleaned already."""
 
 from agentmon.events import ActivityLog, Alert, Gap, GitActivity, Lifecycle, Payload, ProcessMetrics, TokenUsage
+from agentmon.telemetry import figure
 from agentmon.views.figures import count, many, memory, money
 from agentmon.views.text import BOLD, CYAN, DIM, GREEN, LEVELS, MAGENTA, PLAIN, RED, YELLOW, Segment, clean
 
@@ -63,8 +64,8 @@ def git(activity: GitActivity) -> list[Segment]:
 
 def alert(payload: Alert) -> Segment:
     """`budget: 5.1 of 5 (stop)`"""
-    value = "" if payload.value is None else f" {payload.value:g}"
-    limit = "" if payload.limit is None else f" of {payload.limit:g}"
+    value = "" if payload.value is None else f" {figure(payload.value)}"
+    limit = "" if payload.limit is None else f" of {figure(payload.limit)}"
     return (
         RED if payload.severity == "critical" else YELLOW,
         f"{clean(payload.rule)}:{value}{limit} ({clean(payload.action)})",
@@ -86,6 +87,8 @@ def fate(end: Lifecycle) -> str:
     """`with status 0 after 1.1 s`"""
     if end.signal:
         how = f"by {clean(end.signal)}"
+        if end.exit_code is not None and end.exit_code <= 128:  # 124 after --timeout, 123 of a budget
+            how += f" with status {end.exit_code}"
     elif end.exit_code is not None:
         how = f"with status {end.exit_code}"
     else:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from agentmon.events import Lifecycle, Source
 from agentmon.telemetry import AgentTelemetry, RunTelemetry
 from agentmon.usage import Ledger, Origin, Share, Sums
-from agentmon.views.curves import POINTS, Gauge
+from agentmon.views.curves import NO_TIME, POINTS, Gauge
 from agentmon.views.report import Report
 
 Row = Mapping[str, Any]
@@ -73,7 +73,7 @@ def recall(run: Row, shares: Sequence[Row], minutes: Sequence[Row]) -> Report:
         report.troubles.append(f"{run['lost_events'] or 0:,} events, {run['lost_bytes'] or 0:,} bytes were lost")
     curves = report.curves
     begun, ended = run["started"], run["ended"]
-    if begun is None or ended is None:
+    if begun is None or ended is None or not (abs(begun) < NO_TIME and abs(ended) < NO_TIME):
         return report
     curves.recall(begun, Gauge(), Gauge())
     step = max(0.1, (ended - begun) / POINTS)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from agentmon.events import ActivityLog, Alert, Event, GitActivity
 from agentmon.replay import fold_file
-from agentmon.telemetry import RunTelemetry
+from agentmon.telemetry import RunTelemetry, several
 from agentmon.usage import Sums
 from agentmon.views.curves import Curves
 from agentmon.views.figures import duration, mebibytes, money, offset
@@ -141,9 +141,7 @@ class Report:
         """stopped, error, running, lost, or empty."""
         if self.state.run_id is None:
             return "empty"
-        if self.state.end is not None:
-            return self.state.end.state
-        return "running" if self.alive else "lost"
+        return self.state.fate or ("running" if self.alive else "lost")
 
     def since_start(self, time: float) -> str:
         """When something was, counted from the first event."""
@@ -158,6 +156,8 @@ class Report:
             }.get(self.status, "no events")  # fmt: skip
         if end.signal:
             how = f"ended by {end.signal}"
+            if end.exit_code is not None and end.exit_code <= 128:  # 124 after --timeout, 123 of a budget
+                how += f", exit status {end.exit_code}"
         elif end.exit_code is not None:
             how = f"exit status {end.exit_code}"
         else:
@@ -209,6 +209,8 @@ def build(path: str, say: Callable[[str], None]) -> Report:
         say(trouble)
 
     fold_file(path, told, report.watch, report.state)
+    if (mixed := several(report.state)) is not None:
+        told(f"{'stdin' if path == '-' else path}: {mixed}")
     report.curves.close(report.state.usage, report.state.last_updated)
     return report
 

@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from html import escape
 
-import orjson
-
-from agentmon import __version__
+from agentmon import __version__, ndjson
 from agentmon.views import page, rows
 from agentmon.views.charts import Chart, Line, Mark, figure, gathered
 from agentmon.views.figures import count, mebibytes, money, offset, percent
@@ -151,7 +149,7 @@ def _points(report: Report) -> str:
     """Figures alone, no foreign text."""
     curves = report.curves
     usages = curves.usages()
-    return orjson.dumps(
+    return ndjson.dumps(
         {
             "span": round(curves.span, 3), "times": [round(at, 5) for at in curves.times()],
             "cpu": _rounded([p.cpu.mean for p in curves.points]),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from agentmon.events import Alert, GitActivity
+from agentmon.telemetry import figure
 from agentmon.views.figures import UNKNOWN, clock, counted, mebibytes, money, percent, whole
 from agentmon.views.report import Moment, Report, SourceRow
 
@@ -122,8 +123,8 @@ def _act(act: GitActivity) -> Row:
 
 def _alert(moment: Moment[Alert]) -> Row:
     alert = moment.what
-    value = UNKNOWN if alert.value is None else f"{alert.value:g}"
-    limit = UNKNOWN if alert.limit is None else f"{alert.limit:g}"
+    value = UNKNOWN if alert.value is None else figure(alert.value)
+    limit = UNKNOWN if alert.limit is None else figure(alert.limit)
     return alert.rule, alert.severity, value, limit, alert.action
 
 

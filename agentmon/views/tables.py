@@ -65,7 +65,7 @@ def run_row(state: RunTelemetry, alive: bool) -> Row | None:
     if state.run_id is None:
         return None
     sums = state.usage.totals()
-    ended = state.end.state if state.end is not None else "running" if alive else "lost"
+    ended = state.fate or ("running" if alive else "lost")
     return (
         state.run_id, state.team_id, state.agent_id, state.started_at, state.last_updated, ended,
         *(getattr(state.end, name, None) for name in _END), *(getattr(state.start, name, None) for name in _START),

@@ -59,3 +59,41 @@ def test_the_day_counts_the_teams_other_runs(wrapper: Wrapper, tmp_path: Path) -
 def test_quiet_is_quiet(wrapper: Wrapper) -> None:
     result = wrapper.run(["sleep", "60"], "-q", "--timeout", "0.2")
     assert (result.code, result.err) == (124, b"")
+
+
+@pytest.mark.parametrize(
+    "child",
+    [
+        """import os; open(os.environ["AGENTMON_SDK_FILE"], "a").write('{"id":"x","status":200,"usage":'"""
+        """'{"input_tokens":90,"output_tokens":90}}\\\\n')""",
+        """print('{\\\\n"usage": {"input_tokens": 90,\\\\n"output_tokens": 90}}', end="")""",
+    ],
+    ids=["by the hook", "in a document whose last line has no end"],
+)
+def test_what_only_the_end_tells_is_an_alert_too(wrapper: Wrapper, child: str) -> None:
+    """The command is over by then: nothing is stopped, and its exit status stays."""
+    child = child.replace("\\\\", "\\")
+    result = wrapper.run(["python3", "-c", f"{child}; raise SystemExit(3)"], "--budget-tokens", "100")
+    assert result.code == 3
+    assert result.err == b"agentmon: budget-tokens is reached: 180 of 100\n"
+    alerts = only(check_stream(wrapper.run_log()), "alert")
+    assert [(a["rule"], a["severity"], a["action"]) for a in alerts] == [("budget-tokens", "critical", "warn")]
+
+
+def test_the_day_is_summed_up_whatever_stands_in_other_logs(wrapper: Wrapper, tmp_path: Path) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text("[[price]]\nmodel = 'm'\ninput = 10000\noutput = 0\n")
+    call = 'echo \'{"model": "m", "usage": {"input_tokens": 70, "output_tokens": 1}}\''
+    options = ["--prices", str(prices), "--daily-budget", "1"]
+    assert wrapper.run(["sh", "-c", call], *options).code == 0
+    told = next(line for line in wrapper.run_log().splitlines(keepends=True) if b'"llm_call"' in line)
+    odd = [told.replace(b'"cost_usd":0.7', b'"cost_usd":' + value) for value in (b'"much"', b"[]", b"1e999")]
+    odd += [
+        told[:-40] + b"\n",
+        told.replace(b'"timestamp":', b'"timestamp":"now","x":'),
+        b"\xff" + told,
+        b'"llm_call"\n',
+    ]
+    (wrapper.state / "agentmon" / "runs" / "odd.ndjson").write_bytes(b"".join(odd))
+    result = wrapper.run(["sh", "-c", f"{call}; sleep 60"], *options)
+    assert (result.code, result.err) == (123, b"agentmon: daily-budget is reached: 1.4 of 1\n")

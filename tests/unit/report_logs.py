@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from agentmon.events import ActivityLog, Event, Lifecycle, Payload, ProcessMetrics, Tree
+from agentmon.events import ActivityLog, Event, Lifecycle, Payload, ProcessMetrics, TokenUsage, Tree
 from agentmon.ndjson import encode
 
 DEMO = Path(__file__).resolve().parents[1] / "data" / "runs" / "demo.ndjson"
@@ -39,3 +39,17 @@ def metrics(cpu: float | None, memory: float | None = 100.0, cpu_time: float | N
 def entry(message: str, level: str = "info") -> ActivityLog:
     """One log entry."""
     return ActivityLog("2026-11-22T10:00:00.000000Z", level, message, "orchestrator", "stdout")  # type: ignore[arg-type]
+
+
+def mixed(path: Path) -> Path:
+    """Two runs that wrote into one file at the same time, each with running totals of a session."""
+    runs = []
+    for name in ("one", "two"):
+        totals = [
+            TokenUsage("m", 100 * n, n, 101 * n, 0.5 * n, scope="session", session_id=name, tool="codex-like")
+            for n in range(1, 6)
+        ]
+        payloads = [STARTED, *totals, entry("said"), STOPPED]
+        runs.append([line(n, p, float(n)).replace(b"run-1", name.encode()) for n, p in enumerate(payloads, 1)])
+    path.write_bytes(b"".join(part for pair in zip(*runs, strict=True) for part in pair))
+    return path

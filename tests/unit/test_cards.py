@@ -60,6 +60,12 @@ def test_a_run_that_nobody_writes_any_more_is_lost(log: Log) -> None:
     assert watched(log).status(log.now) == "lost"
 
 
+def test_a_run_whose_wrapper_was_killed_is_lost(log: Log) -> None:
+    log.write(Lifecycle("error", duration_s=2.0, reason="the relay was killed; the child was sent SIGTERM"))
+    log.release()
+    assert watched(log).status(log.now) == "lost"
+
+
 def test_a_run_that_neither_prints_nor_works_is_stalled(log: Log) -> None:
     log.said("x")
     watch = watched(log)

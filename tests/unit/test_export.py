@@ -2,16 +2,21 @@
 
 import csv
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from report_logs import DEMO, STARTED, STOPPED, entry, metrics, written
+from report_logs import DEMO, STARTED, STOPPED, entry, metrics, mixed, written
 
 from agentmon.commands.export import command
 from agentmon.events import Gap, GitActivity, TokenUsage
 from agentmon.views.tables import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def asked(*args: str | Path) -> Result:
@@ -114,3 +119,27 @@ def test_what_a_person_does_wrong(tmp_path, monkeypatch, args, said):
     result = CliRunner().invoke(command, args)
     assert result.exit_code != 0
     assert said in result.output + str(getattr(result.exception, "message", ""))
+
+
+@pytest.mark.parametrize("tables", [["runs"], ["runs", "logs"], ["runs", "llm"]])
+@pytest.mark.parametrize("stdin", [False, True])
+def test_runs_that_share_a_file_have_a_row_each(tmp_path, monkeypatch, tables, stdin):
+    log = mixed(tmp_path / "log")
+    chosen = [word for table in tables for word in ("--table", table)]
+    if stdin:
+        done = subprocess.run(
+            [sys.executable, "-m", "agentmon", "export", "-", *chosen, "-o", str(tmp_path / "out")], timeout=60,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}, input=log.read_bytes(), check=True,
+        )  # fmt: skip
+        assert done.returncode == 0
+    else:
+        asked(log, *chosen, "-o", tmp_path / "out")
+    told = [(run["run_id"], run["state"], run["input_tokens"]) for run in rows(tmp_path / "out" / "runs.csv")]
+    assert told == [("one", "stopped", "500"), ("two", "stopped", "500")]
+
+
+def test_json_lines_of_sums_beyond_all_numbers(tmp_path):
+    calls = [TokenUsage("m", 2**63, 1, 2**63 + 1, 1e308, source="sdk", call_id=f"c{n}") for n in range(3)]
+    asked(written(tmp_path / "log", [STARTED, *calls, STOPPED]), "--format", "jsonl", "-o", tmp_path / "out")
+    run = json.loads((tmp_path / "out" / "runs.jsonl").read_text())
+    assert (run["input_tokens"], run["cost_usd"]) == (3 * 2**63, None)

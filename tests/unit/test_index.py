@@ -465,3 +465,19 @@ def test_clocks_that_jump(history):
     with closing(history.open()) as opened:
         assert len(index_query.sums(opened, Wanted(), "day")) == 1
     assert len(history.minutes("one")) == 4
+
+
+def test_times_that_are_none_keep_no_other_run_out(history: History):
+    """A single line with an absurd time once made every later look at the history fail."""
+    log = history.log("absurd")
+    log.started()
+    log.used()
+    for at in (1e300, -1e300, 1e18, 9e99):
+        log.now = at
+        log.used(cpu=7.0)
+    log.now = START + 9
+    log.ended()
+    log.release()
+    history.finished("other")
+    assert {row["run_id"]: row["state"] for row in history.rows()} == {"absurd": "stopped", "other": "stopped"}
+    assert [minute["samples"] for minute in history.minutes("absurd")] == [1]

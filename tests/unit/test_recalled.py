@@ -168,3 +168,19 @@ def test_a_mark_that_says_nothing(folder, fault):
     indexed()
     runs.prune()
     assert names(folder) == set()
+
+
+@pytest.mark.parametrize("at", [b"1.7e308", b"1e300", b"-1.7e308", b"1e15"])
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize("form", [[], ["--json"], ["--md"], ["--html", "-"]])
+def test_times_that_are_none(folder, at, place, form):
+    log = ran(folder, "one")
+    lines = log.path.read_bytes().splitlines()
+    head, _, _ = lines[place].rpartition(b":")
+    lines[place] = head + b":" + at + b"}"
+    log.path.write_bytes(b"\n".join(lines) + b"\n")
+    indexed()
+    log.path.unlink()
+    text, said = report("one", *form)
+    assert text
+    assert "gone" in said

@@ -14,7 +14,7 @@ from wrapper import until
 from agentmon import ndjson
 from agentmon.errors import AgentmonError
 from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle
-from agentmon.follow import LONGEST, Lines, last_lines
+from agentmon.follow import LONGEST, Follower, Lines, last_lines
 from agentmon.replay import fold_file, follow, read, records
 from agentmon.telemetry import fold, telemetry_dict
 
@@ -367,3 +367,21 @@ def test_a_log_entry_without_its_end_is_told_by_the_fast_fold(tmp_path: Path) ->
     assert fold_file(str(log.path), said.append).log_levels == {"info": 2}
     assert len(said) == 1
     assert said[0].startswith(f"{log.path}:3: not an event")
+
+
+def test_the_lock_of_a_file_that_was_moved_says_nothing_of_the_one_that_is_there(tmp_path: Path) -> None:
+    """A look at the lock between the two once made a run that went on a lost one."""
+    log = Log(run_log(tmp_path))
+    log.started()
+    follower = Follower(str(log.path))
+    assert len(follower.poll()) == 1
+    assert follower.poll() == []
+    log.path.rename(log.path.with_suffix(".1"))
+    other = Log(log.path, log.run_id)
+    log.release()
+    assert not follower.over(False)  # sees that nobody holds the file that was moved
+    other.said("on")
+    assert len(follower.poll()) == 1
+    assert follower.poll() == []
+    assert not follower.over(False)
+    follower.close()

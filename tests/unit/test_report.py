@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 from click.testing import CliRunner, Result
-from report_logs import DEMO, STARTED, STOPPED, entry, line, metrics, written
+from report_logs import DEMO, STARTED, STOPPED, entry, line, metrics, mixed, written
 
 from agentmon.commands.report import command
 from agentmon.events import Alert, Gap, GitActivity, Lifecycle, TokenUsage
@@ -309,3 +309,47 @@ def test_a_long_run_is_a_small_page(tmp_path):
     page = asked(path, "--html", "-").stdout
     assert len(page) < 200_000
     assert "1,000 commit" in page
+
+
+@pytest.mark.parametrize("how", [[], ["--md"], ["--html", "-"], ["--json"]])
+def test_sums_beyond_all_numbers_are_shown_somehow(tmp_path, how):
+    calls = [TokenUsage("m", 2**63, 1, 2**63 + 1, 1e308, source="sdk", call_id=f"c{n}") for n in range(3)]
+    samples = [metrics(1e308, 1e308), metrics(1e308, 1e308), metrics(5.0)]
+    log = written(tmp_path / "log", [STARTED, *samples, *calls, Lifecycle("stopped", exit_code=0, duration_s=1e300)])
+    told = asked(log, *how).stdout
+    assert max(map(len, told.splitlines())) < 100 or how[:1] == ["--html"]
+    if how == ["--json"]:
+        usage = json.loads(told)["token_usage"]
+        assert (usage["input_tokens"], usage["cost_usd"]) == (3 * 2**63, None)
+
+
+def test_runs_that_share_a_file_count_once_each(tmp_path):
+    log = mixed(tmp_path / "log")
+    result = asked(log, "--json")
+    assert json.loads(result.stdout)["token_usage"]["input_tokens"] == 1000
+    assert f"{log}: holds 2 runs" in result.stderr
+    assert "holds 2 runs" in " ".join(asked(log).stdout.split())
+
+
+def test_a_wrapper_that_was_killed_is_lost(tmp_path):
+    end = Lifecycle("error", duration_s=2.0, reason="the relay was killed; the child was sent SIGTERM")
+    report = report_of(written(tmp_path / "log", [STARTED, end]))
+    assert report.status == "lost"
+    assert "the relay was killed" in report.fate()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"argv": ["crew", 5]}, {"argv": [None]}, {"argv": [["x"]]}, {"labels": {"a": 1}}, {"labels": {"a": None}},
+        {"sources": {"stdout": "much"}}, {"sources": {"stdout": {"bytes": "9", "lost_bytes": [1]}}},
+        {"sources": {"stdout": {"lost_bytes": {}}}},
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("how", [[], ["--md"], ["--html", "-"], ["--json"]])
+def test_a_line_whose_parts_are_of_other_types_is_named(tmp_path, parts, how):
+    path = written(tmp_path / "log", [STARTED, entry("said"), STOPPED])
+    odd = json.loads(path.read_text().splitlines()[0 if "sources" not in parts else 2])
+    odd["data"]["lifecycle"] |= parts
+    path.write_bytes(path.read_bytes() + json.dumps(odd).encode() + b"\n")
+    assert "log:4: not an event" in asked(path, *how).stderr

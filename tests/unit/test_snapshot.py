@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from run_logs import Log
 
 from agentmon import ndjson
+from agentmon.collect.viewed import Viewed
 from agentmon.decoder import Decoder
-from agentmon.events import Alert, Gap, TokenUsage
+from agentmon.events import ActivityLog, Alert, Event, Gap, TokenUsage
 from agentmon.feeds.apart import Apart, Claims, key_of
 from agentmon.feeds.feed import Feed
 from agentmon.feeds.logs import Named
 from agentmon.feeds.socket import SocketFeed, Sockets
+from agentmon.piece import Piece
 from agentmon.replay import fold_file
 from agentmon.snapshot import is_snapshot, restore
 from agentmon.telemetry import RunTelemetry, apply, fold, telemetry_dict
@@ -262,3 +264,17 @@ def test_what_cannot_be_read_is_said_once(tmp_path: Path) -> None:
     for _ in range(3):
         assert apart.found() == []
     assert len(said) == 1
+
+
+def test_a_reader_that_looks_in_between_changes_no_sum():
+    """Entries that are folded only when somebody looks come after later events: that begins no other stream, whose
+    running totals would be added to those before."""
+    viewed = Viewed()
+    for seq in range(1, 9, 2):
+        total = TokenUsage("m", 100 * seq, seq, 101 * seq, scope="session", session_id="s", tool="t")
+        entry = Event("r", seq, "a", "t", ActivityLog("2026-01-01T00:00:00Z", "info", "x", "system", "stdout"), 1.0)
+        viewed.add(Piece(ndjson.encode(entry), seq, 1, True))
+        event = Event("r", seq + 1, "a", "t", total, 2.0)
+        viewed.add(Piece(ndjson.encode(event), seq + 1, 1, False, event))
+        assert viewed.telemetry()["token_usage"]["input_tokens"] == 100 * seq
+    assert len(viewed.telemetry()["activity_logs"]) == 4

@@ -12,7 +12,9 @@ from run_logs import START, Log
 
 from agentmon.commands.words import Moment
 from agentmon.events import ActivityLog, Alert, Event, Gap, Lifecycle, TokenUsage
+from agentmon.telemetry import ended_by, figure
 from agentmon.views.figures import count, lasted, memory, money
+from agentmon.views.phrases import fate
 from agentmon.views.tail import Lines, Wanted
 from agentmon.views.text import Ink, clean, cut, fit, spark, wants_colour, width
 
@@ -247,3 +249,24 @@ def test_the_last_event_is_told_though_the_last_line_is_cut(tmp_path: Path, capf
     assert out.splitlines()[-1].endswith("line 4")
     assert "line 3" not in out
     assert "cut short" in err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1_500_020, "1,500,020"), (2e6, "2,000,000"), (165.366, "165.366"), (100.0, "100"), (0.00065, "0.00065"),
+        (1.95e-05, "0.0000195"), (0, "0"), (1.1, "1.1"), (12_345.678, "12,345.68"), (0.30000000000000004, "0.3"),
+    ],
+)  # fmt: skip
+def test_figures_of_alerts_are_told_whole(value: float, text: str) -> None:
+    assert figure(value) == text
+
+
+def test_a_command_that_was_stopped_says_its_status_too() -> None:
+    stopped = Lifecycle("error", exit_code=124, signal="SIGTERM", duration_s=1.0)
+    assert fate(stopped) == "by SIGTERM with status 124 after 1.0 s"
+    assert fate(Lifecycle("error", exit_code=143, signal="SIGTERM")) == "by SIGTERM"
+    assert [ended_by(end) for end in (stopped, Lifecycle("error", exit_code=137, signal="SIGKILL"))] == [
+        "SIGTERM, exit 124", "SIGKILL",
+    ]  # fmt: skip
+    assert ended_by(Lifecycle("error", exit_code=3)) == "exit 3"

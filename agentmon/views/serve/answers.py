@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agentmon.views.serve import frames
+from agentmon import ndjson
 from agentmon.views.serve.problems import Problem
 
 JSON = "application/json"
@@ -14,7 +14,7 @@ NDJSON = "application/x-ndjson"
 
 def answer(content: Any) -> Response:
     """As JSON."""
-    return Response(frames.dumps(content), media_type=JSON)
+    return Response(ndjson.dumps(content), media_type=JSON)
 
 
 def json_only(request: Request) -> None:

@@ -1,7 +1,5 @@
 """Frames: the messages of the WebSocket as bytes, each encoded once for all clients."""
 
-import json
-import math
 from typing import Any
 
 import orjson
@@ -15,23 +13,6 @@ _LONGEST_ENTRY = 32 << 10  # bytes of a line; ours are below 28 KiB
 _MESSAGE_KEPT = 4096
 
 Who = tuple[str, str, str]  # run_id, team_id, agent_id
-
-
-def dumps(told: Any) -> bytes:
-    """JSON; slower where a sum is beyond 64 bits, which a damaged log can make it."""
-    try:
-        return orjson.dumps(told)
-    except orjson.JSONEncodeError:
-        return json.dumps(_finite(told), ensure_ascii=False, allow_nan=False).encode()
-
-
-def _finite(told: Any) -> Any:
-    """As orjson has it: what is no number of JSON is null."""
-    if isinstance(told, dict):
-        return {name: _finite(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_finite(value) for value in told]
-    return None if isinstance(told, float) and not math.isfinite(told) else told
 
 
 def sound(line: bytes, who: Who) -> bytes | None:
@@ -80,7 +61,7 @@ def changed(
 
 def snapshot(telemetry: dict[str, Any], seq: int, stream: str, now: float) -> bytes:
     """All that is known of an agent."""
-    return dumps({
+    return ndjson.dumps({
         "v": VERSION, "type": TYPE, "run_id": telemetry["run_id"], "agent_id": telemetry["agent_id"],
         "team_id": telemetry["team_id"], "event": "snapshot", "data": {"agent_telemetry": telemetry},
         "timestamp": now, "seq": seq, "stream": stream,

@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from agentmon import ndjson
 from agentmon.errors import AgentmonError
 from agentmon.feeds.apart import Apart, Claims
 from agentmon.feeds.beginning import Beginning
@@ -232,7 +233,7 @@ class Hub:
         else:
             beside = changes.touched
             taken = changes.take()
-            usage = frames.dumps(agent.token_usage(wall))
+            usage = ndjson.dumps(agent.token_usage(wall))
 
             def encode(part: Taken) -> bytes:
                 return frames.changed(part, agent.key, agent.run.told, usage, seq, self.stream, wall, beside)
