@@ -28,7 +28,8 @@ OTLP = ("otlp", "otlps", "http", "https")
               "(http://…), or otlp: for what the variables OTEL_EXPORTER_OTLP_* say, which is also taken where "
               "one of them names an endpoint and there is no --to.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until stopped: as a service.")
-@click.option("--anew", is_flag=True, help="Ship all run logs again (a stream that was emptied or made anew).")
+@click.option("--anew", is_flag=True, help="Look at all run logs again, and ship what the stream does not have (it was "
+              "emptied, or made anew). OpenTelemetry gets everything again.")  # fmt: skip
 @reached
 @click.option("--stream", default="AGENTMON", metavar="NAME", help="NATS: the stream to make. [default: AGENTMON]")
 @click.option("--max-age", type=Duration(), default="7d", metavar="TIME",

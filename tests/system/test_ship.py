@@ -366,3 +366,34 @@ def test_too_large_for_the_stream_alone(wrapper, server):
     assert "event 102 (log_entry) is left out: message size exceeds maximum allowed" in said
     lines = made.path.read_bytes().splitlines()
     assert [m.data for m in stored(server.url, "EVENTS")] == lines[:101] + lines[102:]
+
+
+def test_anew_ships_what_the_stream_does_not_have(wrapper, server):
+    """Nothing twice where it is all there, whatever the server remembers; all of it where the stream is empty or new."""
+    for number in range(3):
+        log(wrapper, f"run-{number}", 50)
+    there, localhost = server.url, server.url.replace("127.0.0.1", "localhost")
+    ship(wrapper, there, "--duplicate-window", _WINDOW)
+    ship(wrapper, localhost)
+    grow(log(wrapper, "run-3", 10, end=False), 5)
+    until(lambda: _is_forgotten(server.url, "run-2-52"), "the server to forget")
+    assert "16 events shipped" in ship(wrapper, there, "--anew")
+    same(stored(server.url), wrapper.run_logs())
+    for empty in (lambda js: js.purge_stream("AGENTMON"), lambda js: js.delete_stream("AGENTMON")):
+        with_jetstream(server.url, empty)
+        assert "\nagentmon: 0 events shipped" in "\n" + ship(wrapper, localhost)
+        assert "172 events shipped" in ship(wrapper, there, "--anew")
+        same(stored(server.url), wrapper.run_logs())
+    assert "\nagentmon: 0 events shipped" in "\n" + ship(wrapper, there)
+
+
+def _is_forgotten(url: str, message_id: str) -> bool:
+    """Whether the server would take it again; then it has, and the second one is removed."""
+
+    async def send(js):
+        sent = await js.publish("agentmon.v1.x.x.x", b"{}", headers={"Nats-Msg-Id": message_id})
+        if not sent.duplicate:
+            await js.delete_msg("AGENTMON", sent.seq)
+        return not sent.duplicate
+
+    return with_jetstream(url, send)
