@@ -1,9 +1,12 @@
 """The OTLP outlet against a server: what it sends, what it waits for, what it gives up and says."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -173,6 +176,33 @@ def test_a_server_that_asks_for_patience_is_not_asked_before(receiver, log):
         with pytest.raises(Unreachable, match=r"503 .*30 s of patience"):
             outlet.send(records_of(log.path))
     assert len(receiver.refused) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"), [(None, "no answer in time"), (b"\x01\xff\n\n", "what answers there is no HTTP")]
+)
+def test_a_server_that_is_none_is_told_in_the_same_words_each_time(answer, what, log, monkeypatch):
+    """They are said again only where they change."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+                    if answer is not None:
+                        taken[-1].sendall(answer)
+
+        taken: list[socket.socket] = []
+        threading.Thread(target=take, daemon=True).start()
+        outlet = Shipped(f"http://127.0.0.1:{listener.getsockname()[1]}").outlet
+        for _ in range(2):
+            with pytest.raises(Unreachable) as told:
+                outlet.send(records_of(log.path))
+            assert str(told.value).endswith(f": logs: {what}")
+        listener.shutdown(socket.SHUT_RDWR)
+        for connection in taken:
+            connection.close()
 
 
 def test_a_connection_that_breaks_is_tried_again_at_once(receiver, log):
