@@ -18,7 +18,7 @@ from agentmon.feeds.feed import Feed
 from agentmon.fleet import jetstream, subjects
 from agentmon.fleet.jetstream import Access, Connection
 from agentmon.fleet.loop import Loop
-from agentmon.fleet.outlet import Unreachable
+from agentmon.fleet.outlet import Place, Unreachable
 from agentmon.fleet.reading import Message, Reader, Start
 
 Say = Callable[[str], None]
@@ -46,6 +46,7 @@ class RunFeed:
         self.rest = b""
         self.run_id = run_id
         self.heard = 0.0  # when its last event was stored
+        self.places: dict[str, Place] = {}  # of the last event, by the team's token
         self._fleet = fleet
         self._lines: deque[bytes] = deque()
 
@@ -93,6 +94,7 @@ class Fleet:
         self._ready = threading.Event()
         self._waiting: set[str] = set()  # streams whose past is still being read
         self._trouble = ""
+        self._retry = _RETRY_S
         self._loop = Loop("fleet")
         self._work = self._loop.start(self._run())
 
@@ -136,24 +138,26 @@ class Fleet:
     # ------------------------------------------------------------------ in the loop
 
     async def _run(self) -> None:
-        retry = _RETRY_S
         while True:
             try:
                 conn = await jetstream.connect(self._where, "agentmon view")
                 try:
-                    if self._trouble:
-                        self._trouble = ""
-                        self._say(f"{self.name}: goes on")
-                    retry = _RETRY_S
                     await self._read(conn)
                 finally:
                     await conn.abort()
-            except Unreachable as error:
+            except (Unreachable, AgentmonError) as error:
                 if self._trouble != str(error):
                     self._trouble = str(error)
                     self._say(f"{error}; trying again")
-            await asyncio.sleep(retry)
-            retry = min(_RETRY_MOST_S, retry * 2)
+            await asyncio.sleep(self._retry)
+            self._retry = min(_RETRY_MOST_S, self._retry * 2)
+
+    def _well(self) -> None:
+        """The server gives what was asked for."""
+        self._retry = _RETRY_S
+        if self._trouble:
+            self._trouble = ""
+            self._say(f"{self.name}: goes on")
 
     async def _read(self, conn: Connection) -> None:
         """Read all streams that there are, and those that are made meanwhile. Raises Unreachable."""
@@ -165,6 +169,7 @@ class Fleet:
                         self._waiting.add(stream)
                         tasks[stream] = asyncio.create_task(self._stream(conn, stream))
                 if not tasks:
+                    self._well()
                     self._ready.set()
                 done, _ = await asyncio.wait(tasks.values(), timeout=_STREAMS_S if tasks else 0) if tasks else ((), ())
                 for task in done:
@@ -176,15 +181,15 @@ class Fleet:
                 task.cancel()
 
     async def _stream(self, conn: Connection, stream: str) -> None:
-        info = await conn.ask(conn.js.stream_info(stream))
-        made, last = str(info.created), info.state.last_seq
+        made, last, first = await jetstream.state(conn, stream)
         known = self._next.get(stream)
         if known is not None and known[0] == made:
             begin = known[1]
         else:
-            begin = max(info.state.first_seq, last + 1 - _RECENT)
+            begin = max(first, last + 1 - _RECENT)
             await self._past(conn, stream, begin)
         reader = await Reader.open(conn, stream, [subjects.matching(self._team)], Start(at=begin))
+        self._well()
         self._see_clock(reader)
         left = reader.pending
         if not left:
@@ -254,6 +259,12 @@ class Fleet:
             feed = self._feeds[run_id] = RunFeed(self, run_id)
             self._new.append(feed)
         feed.heard = message.time
+        told = subjects.parse_message_id(message.message_id)
+        if told is not None:
+            team = message.subject.split(".")[2]
+            if told[1] <= feed.places.get(team, (0, -1)):  # the stream was made anew, or filled twice
+                return
+            feed.places[team] = told[1]
         with self._lock:
             self._held += len(message.data)
         feed.put(message.data)

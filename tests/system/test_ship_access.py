@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -79,6 +80,29 @@ def test_tls(wrapper, tmp_path):
         assert b"certificate" in unknown.stderr
         assert "7 events shipped" in ship(wrapper, url, "--tls-ca", str(cert))
         assert "0 events shipped" in ship(wrapper, server.url, "--tls-ca", str(cert))
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--tls-ca", "{bad}"], "bad.pem: not the PEM files that TLS needs"),
+        (["--tls-cert", "{bad}", "--tls-key", "{bad}"], "bad.pem: not the PEM files that TLS needs"),
+        (["--tls-key", "{bad}"], "a key goes with its certificate"),
+        (["--creds", "{bad}"], "not a NATS credentials file"),
+    ],
+)
+@pytest.mark.parametrize("command", [["ship", "--to"], ["serve", "--port", "0", "--from"], ["tail", "-f", "--from"]])
+def test_bad_files_are_told_at_once(command, options, what, wrapper, tmp_path):
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no PEM")
+    words = [word.format(bad=bad) for word in options]
+    done = subprocess.run(
+        [sys.executable, "-m", "agentmon", *command, "tls://127.0.0.1:1", *words],
+        env=wrapper.env, capture_output=True, timeout=30, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 125
+    assert what in done.stderr.decode()
+    assert len(done.stderr.splitlines()) == 1
 
 
 class Signer:
