@@ -66,6 +66,9 @@ class JetStreamOutlet:
         self._sent: _Sent | None = None
         self._window = 256
 
+    def resume(self, mark: Mark) -> None:
+        """The streams themselves tell."""
+
     def mark(self) -> Mark:
         return self._loop.run(self._guarded(self._mark()))
 

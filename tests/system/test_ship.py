@@ -369,7 +369,7 @@ def test_too_large_for_the_stream_alone(wrapper, server):
 
 
 def test_anew_ships_what_the_stream_does_not_have(wrapper, server):
-    """Nothing twice where it is all there, whatever the server remembers; all of it where the stream is empty or new."""
+    """Nothing twice where it is all there, whatever the server remembers; all where the stream is empty or new."""
     for number in range(3):
         log(wrapper, f"run-{number}", 50)
     there, localhost = server.url, server.url.replace("127.0.0.1", "localhost")

@@ -261,6 +261,27 @@ def test_a_run_that_is_lost_has_its_span_too(wrapper: Wrapper, receiver: Receive
     assert {item.it.name for item in receiver.spans()} == {"chat claude-sonnet-4-5", "invoke_agent crew"}
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_and_its_shipper_that_went_together(wrapper: Wrapper, receiver: Receiver, how):
+    """As where the power goes: nothing is left to be shipped, and yet it has an end."""
+    log = new_log(wrapper, "lost")
+    log.started()
+    log.called()
+    ship = Ship(wrapper, "--follow", "--to", receiver.url)
+    ship.start()
+    until(receiver.spans, "the call")
+    cursors = wrapper.state / "agentmon" / "ship"
+    until(lambda: any(b'"doubt":false' in path.read_bytes() for path in cursors.glob("*.json")), "it to be at rest")
+    ship.stop(how)
+    log.release()
+    code, said = Ship(wrapper, "--to", receiver.url).once()
+    assert code == 0, said
+    assert "0 events shipped" in said
+    Ship(wrapper, "--to", receiver.url).once()
+    assert len(receiver.spans()) == 2
+    assert {item.it.name for item in receiver.spans()} == {"chat claude-sonnet-4-5", "invoke_agent crew"}
+
+
 def test_former_names_are_asked_for(wrapper: Wrapper, receiver: Receiver):
     log = new_log(wrapper, "old")
     log.started()
