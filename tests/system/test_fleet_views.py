@@ -18,6 +18,7 @@ from run_logs import Log
 from wrapper import Wrapper, until
 
 from agentmon.errors import AgentmonError
+from agentmon.feeds import nats
 from agentmon.feeds.nats import Fleet
 from agentmon.feeds.stream import stream_records
 from agentmon.fleet.jetstream import access
@@ -224,6 +225,47 @@ def test_a_late_viewer_gets_the_state_of_what_goes_on(wrapper, server, tmp_path)
         said = {a: [*agent.activity_logs] for a, agent in whole.agents.items()}
         assert [*state.agents[made.agent].activity_logs][-1:] == said[made.agent][-1:]
     assert states(None).keys() == {"run-1", "run-2", "run-3"}  # run-2 has ended a moment ago
+
+
+def test_runs_that_began_long_ago(wrapper, server, monkeypatch):
+    """They are read from their beginning where that does not take long, unless they are lost; else it is said."""
+    monkeypatch.setattr(nats, "_SINCE_S", -60.0)
+    monkeypatch.setattr(nats, "_RECENT", 100)
+    made = [log(wrapper, f"run-{number}", 200, end=False, agent=f"agent-{number}") for number in range(3)]
+    for one in made:
+        one.called()
+        grow(one, 200)
+    ship(wrapper, server.url)
+    for one in made[:2]:
+        one.called()
+    ship(wrapper, server.url)
+
+    def calls(*runs: str) -> tuple[dict[str | None, int], list[str]]:
+        said: list[str] = []
+        fleet = Fleet(access(server.url), said.append, runs=runs)
+        board = Board(fleet, said.append)
+        try:
+            fleet.wait()
+            while board.poll():
+                pass
+            return {watch.state.run_id: watch.state.usage.calls() for watch in board.watches()}, said
+        finally:
+            board.close()
+
+    log(wrapper, "run-9", 200)
+    ship(wrapper, server.url)
+    for one in made[:2]:
+        one.called()
+    ship(wrapper, server.url)
+    assert calls() == ({"run-0": 3, "run-1": 3, "run-9": 0}, [])
+    assert calls("run-2") == ({"run-2": 1}, [])
+    monkeypatch.setattr(nats, "_PAST", 5)
+    found, said = calls()
+    assert (found["run-0"], found["run-1"]) == (1, 1)
+    assert len(said) == 1
+    assert "began before what is read here" in said[0]
+    monkeypatch.setattr(nats, "_LIFECYCLES", 4)
+    assert calls() == (found, said)
 
 
 def test_top_prints_a_team(wrapper, server):
