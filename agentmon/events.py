@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from agentmon.frozen import quick
+
 VERSION = 1
 
 Stream = Literal["stdout", "stderr", "merged", "tty"]
@@ -99,6 +101,7 @@ class ProcessMetrics:
     tree: Tree
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class GitActivity:
     """One act that succeeded in a git repository. Names are git's own; sha may be abbreviated."""
@@ -118,6 +121,7 @@ class GitActivity:
     source: Source = "output"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
     """Tokens of one call, or of a session so far.
@@ -157,6 +161,7 @@ class TokenUsage:
     status: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ActivityLog:
     """One line of the child's output (one traceback is one entry). timestamp is ISO 8601, UTC."""
@@ -209,6 +214,7 @@ PAYLOADS: Mapping[str, type[Payload]] = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Event:
     """The envelope. timestamp is Unix seconds (wall clock)."""
@@ -221,6 +227,7 @@ class Event:
     timestamp: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a parser or an intake saw, before it has its place in the stream.

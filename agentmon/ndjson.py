@@ -21,6 +21,7 @@ _FIELDS = {cls: tuple(f.name for f in fields(cls)) for cls in (*PAYLOADS.values(
 _ESCAPES = [  # the backslash first; the framer leaves no other control characters
     *((char.encode(), orjson.dumps(char)[1:-1]) for char in '\\"\t\r\x1b'), (b"%", b"%%"),
 ]  # fmt: skip
+_OPTIONAL = {cls: tuple(cls.optional) for cls in _FIELDS}
 _VALUES = {cls: attrgetter(*names) for cls, names in _FIELDS.items()}
 
 
@@ -31,9 +32,10 @@ class NotAnEvent(ValueError):
 def payload_dict(payload: Payload | Tree) -> dict[str, Any]:
     """The payload as it goes onto the wire: optional fields that are unknown are left out, others are null."""
     cls = type(payload)
-    optional = cls.optional
-    values = zip(_FIELDS[cls], _VALUES[cls](payload), strict=True)
-    out: dict[str, Any] = {name: value for name, value in values if value is not None or name not in optional}
+    out: dict[str, Any] = dict(zip(_FIELDS[cls], _VALUES[cls](payload), strict=True))
+    for name in _OPTIONAL[cls]:
+        if out[name] is None:
+            del out[name]
     if isinstance(payload, ProcessMetrics):
         out["tree"] = payload_dict(payload.tree)
     return out
@@ -122,8 +124,9 @@ class LogBlock:
         self._data = data
         # by bytes: to encode it as one string of JSON takes twice as long, as that is decoded and encoded again
         self._escapes = [pair for pair in _ESCAPES if pair[0] in data]
-        self._opening = lines.opening(iso, "info")
-        self._closing = self._after("orchestrator")
+        self._openings: dict[str, bytes] = {}
+        self._closings: dict[str, bytes] = {}
+        self._opening, self._closing = self._around("info", "orchestrator")
         self._between = self._closing + self._opening
 
     def info(self, begin: int, end: int) -> tuple[int, tuple[bytes, ...]]:
@@ -136,12 +139,16 @@ class LogBlock:
 
     def line(self, begin: int, end: int, level: str, source: str) -> tuple[bytes, ...]:
         """The one line from `begin` to `end`: its template in parts."""
-        opening = self._opening if level == "info" else self._lines.opening(self._iso, level)
-        closing = self._closing if source == "orchestrator" else self._after(source)
+        opening, closing = self._around(level, source)
         return opening, self._escaped(begin, end), closing
 
-    def _after(self, source: str) -> bytes:
-        return _closing(self._stream, self._timestamp, source)
+    def _around(self, level: str, source: str) -> tuple[bytes, bytes]:
+        opening, closing = self._openings.get(level), self._closings.get(source)
+        if opening is None:
+            opening = self._openings[level] = self._lines.opening(self._iso, level)
+        if closing is None:
+            closing = self._closings[source] = _closing(self._stream, self._timestamp, source)
+        return opening, closing
 
     def _escaped(self, begin: int, end: int) -> bytes:
         text = self._data[begin : end - 1]

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from agentmon.events import Event
+from agentmon.frozen import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Consecutive events as they go to every sink: `count` lines, the first has `first_seq`.

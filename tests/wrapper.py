@@ -182,7 +182,7 @@ def collectors(run_id: str = "") -> list[int]:
             and seen.session == pid
             and seen.ppid == os.getpid()
             and alive(pid)
-            and os.getpriority(os.PRIO_PROCESS, pid) > 0
+            and os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 1)
         ):
             words = command_line(pid)
             if "agentmon run" in words and run_id in words:

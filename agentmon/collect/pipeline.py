@@ -21,7 +21,7 @@ from agentmon.events import ActivityLog, Finding, GitActivity, Level, LogSource,
 MESSAGE_LIMIT = 4096
 _WINDOW = 64 * 1024
 _LEVELS, _SECRETS, _AGENTS, _LONG, _FIRST_PARSER = 1, 2, 4, 8, 16  # bits: why a line is looked at
-_PARSERS, _ALL = -_FIRST_PARSER, -1
+_PARSERS, _PARSERS_AND_AGENTS, _ALL = -_FIRST_PARSER, -_FIRST_PARSER | _AGENTS, -1
 _CHECKED = 48  # bytes before a needle that its check sees
 
 
@@ -42,6 +42,8 @@ class Pipeline:
         self._logs = logs
         self._redacted = redacted
         self._streams: dict[Stream, _StreamState] = {}
+        self._wanted = 0  # the bits of those who want the next line
+        self._look_ahead()
         askers: dict[str, int] = {}
         wanted = [(bit, parser.needles) for bit, parser in self._parsers]
         wanted.append((_AGENTS, self._agents.needles))
@@ -70,8 +72,11 @@ class Pipeline:
                 yield from self._block(stream, state, block)
             for entry in state.levels.close():
                 yield from self._entry(stream, state, entry, "orchestrator", self._agents.current(stream))
-        for bit, parser in tuple(self._parsers):
-            yield from self._guarded(bit, parser.close)
+        for bit, parser in self._parsers:
+            try:
+                yield from parser.close()
+            except Exception as error:
+                self._leave_out(bit, error)
 
     def cut_bytes(self, stream: Stream) -> int:
         """How many bytes of over-long lines of this stream no parser saw."""
@@ -84,7 +89,7 @@ class Pipeline:
                 continue
             asked = _ALL
             if not block.truncated:
-                asked = self._wanting(state) | _LONG
+                asked = self._wanted | state.wanted | _LONG
                 for _, asker in self._hits(data):
                     asked |= asker
             text = data[:-1].decode("utf-8", "replace")
@@ -105,7 +110,7 @@ class Pipeline:
         start = done = 0
         while done < len(data):
             begin = done
-            asked = self._wanting(state)
+            asked = self._wanted | state.wanted
             if not asked:
                 if end > len(data):
                     break
@@ -153,17 +158,12 @@ class Pipeline:
         """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
         return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
-    def _wanting(self, state: "_StreamState") -> int:
-        """The bits of those who want the next line whatever it holds."""
-        bits = 0
+    def _look_ahead(self) -> None:
+        """See who wants the next line, whatever it holds."""
+        self._wanted = _AGENTS if self._agents.attentive else 0
         for bit, parser in self._parsers:
             if parser.attentive:
-                bits |= bit
-        if self._agents.attentive:
-            bits |= _AGENTS
-        if state.levels.attentive:
-            bits |= _LEVELS
-        return bits | _SECRETS if state.masker.inside_key else bits
+                self._wanted |= bit
 
     def _line(
         self, stream: Stream, state: "_StreamState", line: Line, asked: int
@@ -176,34 +176,40 @@ class Pipeline:
         if asked & _PARSERS:
             for bit, parser in self._parsers:
                 if asked & bit:
-                    findings += self._guarded(bit, parser.feed, line)
-        if agent is not None:
-            findings = [f if f.agent is not None else replace(f, agent=agent) for f in findings]
-        source = _source(findings)
+                    try:
+                        findings += parser.feed(line)
+                    except Exception as error:
+                        self._leave_out(bit, error)
+        if asked & _PARSERS_AND_AGENTS:
+            self._look_ahead()
+        source: LogSource = "orchestrator"
+        if findings:
+            if agent is not None:
+                findings = [f if f.agent is not None else replace(f, agent=agent) for f in findings]
+            source = _source(findings)
         if not self._logs or state.framer.full_screen:
             return (None, source, findings) if findings else None
         if asked & _SECRETS:
             state.secrets = True
-        if not (state.secrets or state.masker.inside_key or line.truncated or asked & _LONG or agent != before):
+        if not (state.secrets or state.masker.inside_key or asked & _LONG or agent != before or line.truncated):
             level = state.levels.of(line) if asked & _LEVELS else "info"
             if level is not None:
                 return (level, source, findings) if findings or level != "info" else None
         as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
         entries = [*state.levels.feed(line)] if asked & _LEVELS else [as_it_is]
         found = [logged for entry in entries for logged in self._entry(stream, state, entry, source, agent)]
-        if not state.levels.attentive:
+        state.wanted = _SECRETS if state.masker.inside_key else 0
+        if state.levels.attentive:
+            state.wanted |= _LEVELS
+        else:
             state.secrets = False
         return None, source, found + findings
 
-    def _guarded(self, bit: int, ask: Callable[..., Iterable[Finding]], *line: Line) -> list[Finding]:
-        """What a parser finds. One that fails is a fault of ours, not of the line: it goes, the others go on."""
-        try:
-            return list(ask(*line))
-        except Exception as error:
-            name = next(getattr(p, "name", type(p).__name__) for b, p in self._parsers if b == bit)
-            self._parsers = [(b, parser) for b, parser in self._parsers if b != bit]
-            self._notice(f"{name} failed and is left out from here on: {type(error).__name__}: {error}")
-            return []
+    def _leave_out(self, bit: int, error: Exception) -> None:
+        """A parser that fails is a fault of ours, not of the line: it goes, the others go on."""
+        name = next(getattr(p, "name", type(p).__name__) for b, p in self._parsers if b == bit)
+        self._parsers = [(b, parser) for b, parser in self._parsers if b != bit]
+        self._notice(f"{name} failed and is left out from here on: {type(error).__name__}: {error}")
 
     def _entry(
         self, stream: Stream, state: "_StreamState", entry: levels.Entry, source: LogSource, agent: str | None
@@ -221,6 +227,7 @@ class _StreamState:
         self.framer = Framer()
         self.levels = levels.Levels()
         self.masker = redact.Masker()
+        self.wanted = 0  # the bits of those who want the next line of this stream
         self.secrets = False  # whether a line of the entry that is being made may hold one
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 LIMIT = 8 << 20
+_IOV_MAX = 1024  # Linux and macOS
 
 
 class GapLine(Protocol):
@@ -54,19 +55,22 @@ class Backlog:
 
     def take(self, most: int = 1 << 20) -> bytes:
         """Whole pieces, about `most` bytes of them, out of the queue."""
+        return b"".join(self.take_parts(most))
+
+    def take_parts(self, most: int = 1 << 20) -> list[bytes]:
+        """The same as they are, as many as one writev(2) takes."""
         parts: list[bytes] = []
         size = 0
-        while self._queue and (not parts or size + len(self._queue[0]) <= most):
+        while self._queue and len(parts) < _IOV_MAX and (not parts or size + len(self._queue[0]) <= most):
             parts.append(self._queue.popleft())
             size += len(parts[-1])
         self.size -= size
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts
 
-    def put_back(self, data: bytes) -> None:
+    def put_back(self, *parts: bytes) -> None:
         """What was taken and could not be written."""
-        if data:
-            self._queue.appendleft(data)
-            self.size += len(data)
+        self._queue.extendleft(reversed(parts))
+        self.size += sum(map(len, parts))
 
     def __bool__(self) -> bool:
         return bool(self._queue) or self._hole is not None

@@ -81,16 +81,19 @@ class FileSink:
         if self._locks and not self._lock():
             self._retry_at = now + 0.005
             return False
-        data = self._backlog.take()
+        parts = self._backlog.take_parts()
         before = os.fstat(self._fd).st_size
         done = 0
         try:
-            while done < len(data):
-                done += os.write(self._fd, memoryview(data)[done:])
+            done = os.writev(self._fd, parts)
+            if done < sum(map(len, parts)):
+                data = b"".join(parts)
+                while done < len(data):
+                    done += os.write(self._fd, memoryview(data)[done:])
         except OSError as error:
             if done:  # nobody is to read half a line
                 os.ftruncate(self._fd, before)
-            self._backlog.put_back(data)
+            self._backlog.put_back(*parts)
             if error.errno not in _FULL:
                 raise SinkBroken(f"{self.name}: {error.strerror}") from None
             self._retry_at = now + 0.1

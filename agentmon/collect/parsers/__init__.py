@@ -1,14 +1,12 @@
 """Parsers: complete lines in, findings out. No input or output, no clock."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from agentmon.events import Finding, Stream
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One complete line: decoded, without escapes and line end. time is Unix seconds when it was read."""
 
     stream: Stream

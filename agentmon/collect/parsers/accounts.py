@@ -7,7 +7,7 @@ session that it belongs to, and the fold replaces totals and adds sessions by th
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from agentmon.events import TokenUsage
@@ -23,7 +23,7 @@ class _Account:
 
     tool: str | None
     number: int
-    calls: list[tuple[TokenUsage, bool]] = field(default_factory=list)
+    calls: deque[tuple[TokenUsage, bool]] = field(default_factory=lambda: deque(maxlen=_KEPT))
     count: int = 0
     given: int = 0
     made: int = 0
@@ -35,7 +35,6 @@ class _Account:
     def add(self, usage: TokenUsage, exact: bool) -> None:
         self.calls.append((usage, exact))
         self.exact = exact
-        del self.calls[:-_KEPT]
         self.count += 1
         self.given += usage.input_tokens or 0
         self.made += usage.output_tokens or 0
@@ -63,7 +62,7 @@ class Accounts:
 
     def place(
         self, usage: TokenUsage, *, part: str = "", certain: bool = False, exact: bool = True, step: int | None = None
-    ) -> Iterator[TokenUsage]:
+    ) -> Sequence[TokenUsage]:
         """The usage with its tool, scope and session; nothing for what repeats figures that are known.
 
         certain: the scope is as the form of the print says. exact: whole objects, of which two that agree in every
@@ -73,32 +72,30 @@ class Accounts:
         if step is not None:
             self._turn(usage, step)
         if usage.scope == "session":
-            yield self._total(usage, part, certain)
-            return
+            return (self._total(usage, part, certain),)
         if not certain:
             for account in list(self._open.values()):
                 if any(_same(usage, total) for total in account.totals.values()):
-                    yield self._merged(account, usage, part)
-                    return
+                    return (self._merged(account, usage, part),)
                 if account.count > (1 if exact or account.exact else 2) and _sums(account, usage):
-                    yield self._merged(account, usage, part)
-                    return
+                    return (self._merged(account, usage, part),)
         account = self._account(usage.tool)
-        if any((exact or whole) and _agree(usage, call) for call, whole in self._recent):
-            return
+        for call, whole in self._recent:
+            if (exact or whole) and _agree(usage, call):
+                return ()
         self._recent.append((usage, exact))
         if account.totals and (account.itemized or not account.count):
             total = sum(t.input_tokens or 0 for t in account.totals.values())
             if account.given + (usage.input_tokens or 0) <= total:
                 account.itemized = True
                 account.add(usage, exact)
-                return
+                return ()
             account.itemized = False
         account.add(usage, exact)
         if account.totals and usage.call_id is None:  # no total holds it yet: it has to be told from those that do
             usage = replace(usage, call_id=f"printed-{account.number}.{account.count}")
         session = account.key("")
-        yield usage if usage.session_id == session else replace(usage, session_id=session)
+        return (usage if usage.session_id == session else replace(usage, session_id=session),)
 
     def _turn(self, usage: TokenUsage, step: int) -> None:
         """Open the account that this step goes on in, or a new one: the latest whose last step was the one before."""

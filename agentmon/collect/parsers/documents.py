@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -36,8 +36,7 @@ _AFTER: dict[str, str] = {  # what the next line of pretty-printed JSON may begi
 _CLOSERS = "}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """One parsed JSON value. text: its source; before: the word that stood right before it, if any."""
 
     value: Any

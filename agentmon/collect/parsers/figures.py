@@ -1,5 +1,7 @@
 """Figures as people read them (`1,234`, `2.4k`, `$0.0031`) and the token convention that they are brought to."""
 
+from collections.abc import Mapping
+
 from agentmon.collect.parsers.patterns import Pattern
 from agentmon.events import TokenUsage
 
@@ -31,7 +33,7 @@ def money(text: str) -> float | None:
     return value if 0 <= value < _LIMIT else None
 
 
-def usage_of(pattern: Pattern, groups: dict[str, str | None]) -> TokenUsage | None:
+def usage_of(pattern: Pattern, groups: Mapping[str, str | None]) -> TokenUsage | None:
     """What `groups` of a line say, in the convention: input includes cached tokens, output includes reasoning."""
     figures: dict[str, int] = {}
     estimated = pattern.estimated

@@ -96,8 +96,11 @@ class History:
                 return on
         again = self._replay.get(stream)
         alike = _ALIKE.get(act.operation, (act.operation,))
+        stated = act.stated
         for earlier in self._recent:
-            if earlier.operation not in alike or not _agree(earlier, act):
+            if earlier.operation not in alike or (stated and earlier.stated and act.branch != earlier.branch):
+                continue  # which most are
+            if not _agree(earlier, act):
                 continue
             if earlier.number == again:
                 return earlier

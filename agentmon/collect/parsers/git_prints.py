@@ -1,9 +1,8 @@
 """What orchestrators print about git themselves: `Creating branch: X`, `Committed changes: 5 files` and their like."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from agentmon.collect.parsers.patterns import Pattern, fields_of
 
@@ -104,8 +103,7 @@ _NO_NAMES = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """What one line says. name: a message of TEMPLATES, the operation of a print, or one of the words below."""
 
     name: str
@@ -134,12 +132,11 @@ def _by_name() -> dict[str, Pattern]:
 
 
 def _read_fields(pattern: Pattern, match: re.Match[str]) -> Shape | None:
-    fields = {name: value for name, value in fields_of(match).items() if value}
-    marked = any(value for name, value in match.groupdict().items() if name.startswith("_"))
+    fields = fields_of(match)
     name = fields.get("branch", "").rstrip(".…!")
     operation = pattern.operation or ""
     if "branch" in fields and operation != "commit":
-        plain = not marked  # neither a colon nor quotes
+        plain = not any(match[mark] for mark in pattern.marks)  # neither a colon nor quotes
         if not name or name.lower() in _NO_NAMES or (name.isdigit() and plain):
             return None
         vague = plain and operation in ("merge", "push", "rebase") and not fields.get("into")

@@ -1,9 +1,8 @@
 """What the lines of one stream have said so far, and which of them are no words of git's at all."""
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentmon.collect.parsers import git_frames
 from agentmon.collect.parsers.git_blocks import Block
@@ -31,8 +30,7 @@ _NO_HUNK = (0, 0)
 _WIDEST = 1200  # characters that the lines of a box may be put together to
 
 
-@dataclass(frozen=True, slots=True)
-class Showing:
+class Showing(NamedTuple):
     """Where an act was shown: by whom, with what around it, on which stream; bare: nothing but marks around it."""
 
     kind: Kind

@@ -7,9 +7,8 @@ structlog 25, pino 9, bunyan, logfmt, npm, git, cargo.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -48,8 +47,7 @@ _TRACEBACK = "Traceback (most recent call last):"
 _TRACEBACK_LINES = 400
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One log entry to be: text (several lines for a traceback), its level, and its own time if it tells one."""
 
     text: str

@@ -54,7 +54,7 @@ class Own:
             return
         pattern, groups = found
         if self._matched is not None:
-            self._matched(pattern.name, {k: v for k, v in groups.items() if v is not None})
+            self._matched(pattern.name, groups)
         if pattern.kind == "git":
             yield Finding(_git(pattern, groups))
             return
@@ -70,7 +70,7 @@ class Own:
         for parser in self._behind:
             yield from parser.close()
 
-    def _search(self, text: str) -> tuple[Pattern, dict[str, str | None]] | None:
+    def _search(self, text: str) -> tuple[Pattern, dict[str, str]] | None:
         self._section_lines += 1
         if self._section_lines > SECTION_LINES:
             self._section = None

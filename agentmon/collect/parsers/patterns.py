@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from agentmon.events import Scope
@@ -68,17 +68,22 @@ class Pattern:
         """The regex, compiled when it is first needed."""
         return re.compile(self.regex)
 
+    @cached_property
+    def marks(self) -> tuple[str, ...]:
+        """The named groups that are no fields."""
+        return tuple(group for group in self.compiled.groupindex if field_of(group) is None)
 
+
+@cache
 def field_of(group: str) -> str | None:
     """The field that a named group gives; None for one that is only referred back to."""
     return None if group.startswith("_") else group.rstrip("0123456789")
 
 
-def fields_of(match: re.Match[str]) -> dict[str, str | None]:
-    """What the named groups took, by field."""
-    taken: dict[str, str | None] = {}
+def fields_of(match: re.Match[str]) -> dict[str, str]:
+    """What the named groups took, by field; those that took nothing are left out."""
+    taken: dict[str, str] = {}
     for group, value in match.groupdict().items():
-        field = field_of(group)
-        if field is not None and taken.get(field) is None:
-            taken[field] = value
+        if value is not None and (field := field_of(group)) is not None:
+            taken.setdefault(field, value)
     return taken

@@ -39,12 +39,11 @@ _BOX = re.compile(  # crewai 1.15.30: boxes about tools, tasks and answers; none
 )
 _MESSAGE = re.compile(r"={8,} (\w{1,20}) Message ={8,}$")  # langchain-core 1.7.2: `pretty_print`
 _ARGS = re.compile(r"\s{1,2}Args:$")
-_GREPPED = re.compile(
+_CITED = re.compile(  # by grep, which names the file; by its number; by the mark of a change
     r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson|html|ya?ml|toml|csv|out|diff|patch)"
     r"|[\w./-]{1,200}\.[a-z]{1,4}(?=[:-]\d{1,7}[:-]\S|[:-]\d{1,7}[:-] {2,}))[:-]\d{1,7}[:-]"
+    r"| {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")|[+-](?=[\w{\"'])"
 )
-_NUMBERED = re.compile(r" {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")")
-_CHANGED = re.compile(r"[+-](?=[\w{\"'])")
 # Around figures of no known tool: they are no consumption, or none of this run's.
 _UNUSED_BEFORE = re.compile(  # in the lookahead, the first letters of all these words: a third of the time
     r"\b(?=[abcdelpqrstuvw])"
@@ -75,6 +74,7 @@ class Transcript:
 
 
 TRANSCRIPTS = (Transcript("OpenAI Codex v", "tokens used", "codex 0.169.0"),)
+_STARTS = frozenset("d@A●⏺✗✓╭=$❯").union(t.begins[0] for t in TRANSCRIPTS)  # of all that `_opens` knows by its start
 
 NEEDLES = (
     "```", "● ", "⏺ ", "✗ ", "✓ ", "diff --git ", "@@ -", "Author: ", "╭─", " Message ===",
@@ -107,12 +107,11 @@ class Unquoted:
         quotes = self._streams.get(line.stream)
         if quotes is None:
             quotes = self._streams[line.stream] = _Quotes()
-        if not quotes.open and line.text[:1] in _RECORDS:
-            yield from self._behind.feed(line)
-            return
-        for shown in quotes.feed(line):
-            yield from self._behind.feed(shown)
+        if not quotes.open and (line.text[:1] in _RECORDS or not quotes.may_open(line.text)):
+            return self._behind.feed(line)
+        found = [finding for shown in quotes.feed(line) for finding in self._behind.feed(shown)]
         self._open = any(quotes.open for quotes in self._streams.values())
+        return found
 
     def close(self) -> Iterable[Finding]:
         """What was held back, and what the parser behind still holds."""
@@ -137,6 +136,13 @@ class _Quotes:
     @property
     def open(self) -> bool:
         return self._reader is not None or self._transcript is not None or bool(self._fence)
+
+    @staticmethod
+    def may_open(text: str) -> bool:
+        """Whether a line may be a quote or begin one, by a quick look: most are none."""
+        return (
+            text.lstrip(_EDGES)[:1] in _STARTS or text.endswith("Args:") or "```" in text or is_cited(text)
+        )
 
     def feed(self, line: Line) -> Iterator[Line]:
         text = line.text
@@ -250,7 +256,7 @@ def _in_arguments(text: str) -> bool:
 
 def is_cited(text: str) -> bool:
     """Whether a line is one of a file, by what stands before it: its number, its name, or a diff's mark."""
-    return bool(_GREPPED.match(text) or _NUMBERED.match(text) or _CHANGED.match(text))
+    return _CITED.match(text) is not None
 
 
 def in_backticks(text: str, at: int) -> bool:

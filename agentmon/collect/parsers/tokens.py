@@ -1,7 +1,7 @@
 """Tokens: the usage that tools print as text: in lines of their own form, as objects, and under labels."""
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
@@ -92,34 +92,34 @@ class Tokens:
             state = self._streams[line.stream] = _StreamState()
         if line.truncated:
             return ()
-        found = list(self._feed(state, line.text))
-        self.attentive = any(state.attentive for state in self._streams.values())
+        found = self._feed(state, line.text)
+        self.attentive = state.attentive or any(state.attentive for state in self._streams.values())
         return found
 
-    def _feed(self, state: "_StreamState", text: str) -> Iterator[Finding]:
-        if state.object:
-            belongs = yield from self._continue(state, text)
-            if belongs:
-                return
+    def _feed(self, state: "_StreamState", text: str) -> list[Finding]:
+        found: list[Finding] = []
+        if state.object and self._continue(state, text, found):
+            return found
         if state.table.open or " Metric " in text:
-            yield from self._stats(state.table.feed(text))
+            found += self._stats(state.table.feed(text))
             if state.table.open:
-                return
+                return found
         if _JSON.match(text):
-            yield from self._labelled(state.labels.close())
-            return
+            found += self._labelled(state.labels.close())
+            return found
         if (usages := self._pattern(state, text)) is not None:
             if state.labels.attentive:
-                yield from self._labelled(state.labels.close())
-            yield from _findings(usages)
-            return
+                found += self._labelled(state.labels.close())
+            found += map(Finding, usages)
+            return found
         objects = list(self._objects(state, text))
         if objects or state.object:
-            yield from self._labelled(state.labels.close())
+            found += self._labelled(state.labels.close())
             for value, before in objects:
-                yield from _findings(self._read(value, before))
-            return
-        yield from self._labelled(state.labels.feed(text))
+                found += map(Finding, self._read(value, before))
+            return found
+        found += self._labelled(state.labels.feed(text))
+        return found
 
     def close(self) -> Iterable[Finding]:
         """What was still open."""
@@ -129,7 +129,7 @@ class Tokens:
 
     # ------------------------------------------------------------ lines of their own form
 
-    def _pattern(self, state: "_StreamState", text: str) -> list[TokenUsage] | None:
+    def _pattern(self, state: "_StreamState", text: str) -> Sequence[TokenUsage] | None:
         """What the first pattern that matches says; None if none does."""
         section = state.section
         if section is not None:
@@ -152,12 +152,10 @@ class Tokens:
                 state.section, state.section_lines = pattern.opens, 0
             usage = usage_of(pattern, groups) if groups else None
             if usage is None:
-                return []
+                return ()
             step = int(groups["step"]) if groups.get("step") else None
-            return list(
-                self._accounts.place(
-                    usage, part=_part(pattern, usage), certain=_certain(pattern), exact=False, step=step
-                )
+            return self._accounts.place(
+                usage, part=_part(pattern, usage), certain=_certain(pattern), exact=False, step=step
             )
         return None
 
@@ -208,8 +206,8 @@ class Tokens:
                 return value, opener.start(), end
         return None
 
-    def _continue(self, state: "_StreamState", text: str) -> Generator[Finding, None, bool]:
-        """The next line of an open object: whether it belongs to it."""
+    def _continue(self, state: "_StreamState", text: str, found: list[Finding]) -> bool:
+        """Take the next line of an open object: whether it belongs to it."""
         state.extend(text)
         over = state.object_lines > OBJECT_LINES or len(state.object) > OBJECT_CHARS or not state.ends
         if state.depth > 0 and not over:
@@ -224,7 +222,7 @@ class Tokens:
             return False
         state.object = ""
         if isinstance(value, Mapping):
-            yield from _findings(self._read(value, ""))
+            found += map(Finding, self._read(value, ""))
         return True
 
     def _read(self, value: Mapping[str, Any], before: str) -> Iterator[TokenUsage]:
@@ -248,7 +246,7 @@ class Tokens:
     def _stats(self, usages: Iterable[TokenUsage]) -> Iterator[Finding]:
         for usage in usages:
             self._say("stats-table", _figures(usage))
-            yield from _findings(self._accounts.place(usage, part=usage.model or "", certain=True))
+            yield from map(Finding, self._accounts.place(usage, part=usage.model or "", certain=True))
 
     def _labelled(self, blocks: Iterable[Labelled]) -> Iterator[Finding]:
         for block in blocks:
@@ -271,7 +269,7 @@ class Tokens:
                 cost_source=None if cost is None else "tool",
             )
             self._say("labels", _figures(usage))
-            yield from _findings(self._accounts.place(usage, certain=False, exact=False))
+            yield from map(Finding, self._accounts.place(usage, certain=False, exact=False))
 
     def _say(self, name: str, took: Mapping[str, Any]) -> None:
         if self._matched is not None:
@@ -305,16 +303,14 @@ class _StreamState:
         return bool(self.object) or self.section is not None or self.labels.attentive or self.table.open
 
 
-def _findings(usages: Iterable[TokenUsage]) -> Iterator[Finding]:
-    return (Finding(usage) for usage in usages)
-
-
 def _is_quoted(pattern: Pattern, match: re.Match[str], groups: Mapping[str, str | None]) -> bool:
     """Whether the figures stand in a code span, or are those of nobody's and no consumption."""
+    text = match.string
+    known = pattern.tool is not None or pattern.within is not None
+    if known and "`" not in text:
+        return False
     start = min([match.start(name) for name, value in groups.items() if value is not None])
-    if in_backticks(match.string, start):
-        return True
-    return pattern.tool is None and pattern.within is None and is_unused(match.string, start, match.end())
+    return in_backticks(text, start) or (not known and is_unused(text, start, match.end()))
 
 
 def _part(pattern: Pattern, usage: TokenUsage) -> str:
