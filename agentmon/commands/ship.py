@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentmon.commands.access import access, reached
+from agentmon.commands.access import Name, access, reached
 from agentmon.commands.extras import extra
 from agentmon.commands.output import say
 from agentmon.commands.progress import Progress, say_around
@@ -31,7 +31,9 @@ OTLP = ("otlp", "otlps", "http", "https")
 @click.option("--anew", is_flag=True, help="Look at all run logs again, and ship what the stream does not have (it was "
               "emptied, or made anew). OpenTelemetry gets everything again.")  # fmt: skip
 @reached
-@click.option("--stream", default="AGENTMON", metavar="NAME", help="NATS: the stream to make. [default: AGENTMON]")
+@click.option(
+    "--stream", type=Name(), default="AGENTMON", metavar="NAME", help="NATS: the stream to make. [default: AGENTMON]"
+)
 @click.option("--max-age", type=Duration(), default="7d", metavar="TIME",
               help="NATS, a stream that we make: how long it keeps events. [default: 7d]")  # fmt: skip
 @click.option("--max-bytes", type=Size(), metavar="SIZE", help="… how much it keeps (50GB). [default: no limit]")

@@ -167,6 +167,19 @@ def test_a_consumer_of_another_name_begins_at_the_beginning(fleet):
     fleet.agrees()
 
 
+def test_a_consumer_that_gives_something_else(fleet):
+    """It is never altered; but nobody is to believe that a team has no events."""
+    fleet.log("a", team="blue")
+    fleet.log("b", team="red")
+    fleet.ship()
+    fleet.ingested("--durable", "mine", "--team", "red")
+    _, said = fleet.agentmon(
+        "ingest", "--from", fleet.nats.url, "--to", fleet.url, "--durable", "mine", "--team", "blue", code=125
+    )
+    assert "--durable mine: that consumer of AGENTMON gives agentmon.v1.red.>, not agentmon.v1.blue.>" in said
+    assert "gives agentmon.v1.red.> and nothing else" in fleet.ingested("--durable", "mine")
+
+
 def test_killed_between_commit_and_acknowledgement(fleet):
     fleet.log("a", calls=50)
     fleet.ship()

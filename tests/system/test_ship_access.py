@@ -52,6 +52,23 @@ def test_bad_addresses(url, what, wrapper):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "x*", ">", "../x", "x\\y", "x" * 300, "x\ny", "é"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ship", "--to", "nats://h", "--stream"],
+        ["ingest", "--from", "nats://h", "--to", "postgresql:///x", "--durable"],
+    ],
+)
+def test_names_that_nats_does_not_take(command, name, wrapper):
+    done = subprocess.run(
+        [sys.executable, "-m", "agentmon", *command, name], env=wrapper.env, capture_output=True, timeout=30
+    )
+    assert done.returncode == 125
+    assert b"is no name for NATS" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_server_without_jetstream(wrapper, tmp_path):
     log(wrapper, "run", 5)
     with running(tmp_path / "bare") as server:

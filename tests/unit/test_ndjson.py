@@ -91,7 +91,9 @@ def test_log_lines_in_bulk_are_the_same_events(lines: list[str], seq: int, run: 
     numbers = tuple(range(seq, seq + len(lines)))
     stamp = "2025-01-02T03:04:05.000000Z"
     logs = [ActivityLog(stamp, "info", line, "orchestrator", "stdout") for line in lines]
-    expected = [ndjson.encode(Event(run, number, agent, team, log, 1.5)) for number, log in zip(numbers, logs, strict=True)]
+    expected = [
+        ndjson.encode(Event(run, number, agent, team, log, 1.5)) for number, log in zip(numbers, logs, strict=True)
+    ]
     count, template = ndjson.LogBlock(entries, block, "stdout", 1.5, stamp).info(0, len(block))
     assert count == len(lines)
     assert [json.loads(line) for line in (b"".join(template) % numbers).split(b"\n")[:-1]] == [

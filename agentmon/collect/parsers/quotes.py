@@ -140,9 +140,7 @@ class _Quotes:
     @staticmethod
     def may_open(text: str) -> bool:
         """Whether a line may be a quote or begin one, by a quick look: most are none."""
-        return (
-            text.lstrip(_EDGES)[:1] in _STARTS or text.endswith("Args:") or "```" in text or is_cited(text)
-        )
+        return text.lstrip(_EDGES)[:1] in _STARTS or text.endswith("Args:") or "```" in text or is_cited(text)
 
     def feed(self, line: Line) -> Iterator[Line]:
         text = line.text
