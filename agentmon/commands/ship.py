@@ -151,10 +151,11 @@ def ship(
         spool.close()
         cursor.close()
         if not quiet:
-            say(f"{spool.shipped:,} events shipped to {destination}")
+            none = out.refused if out.units == "events" else 0
+            say(f"{spool.shipped - none:,} events shipped to {destination}")
         for count, what in (
             (spool.bad, "lines were no events"),
-            (out.refused, "events were left out"),
+            (out.refused, f"{out.units} were left out"),
             (spool.lost, f"logs were removed before they were shipped, with at least {spool.lost_bytes:,} bytes"),
         ):
             if count:

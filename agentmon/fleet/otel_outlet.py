@@ -77,6 +77,7 @@ class OtlpOutlet:
     history: Callable[[str], Iterator[Event]] = field(default=lambda run_id: _recorded(run_id))
     left_at: Callable[[str], int | None] = field(default=lambda run_id: _left_at(run_id))
     refused: int = 0
+    units: str = "log records, data points and spans"
     _exporters: dict[Signal, Any] = field(init=False)
     _wires: dict[Signal, Wire] = field(init=False)
     _runs: "OrderedDict[str, _Run]" = field(default_factory=OrderedDict)

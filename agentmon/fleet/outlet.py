@@ -52,7 +52,11 @@ class Outlet(Protocol):
 
     @property
     def refused(self) -> int:
-        """How many events the far end will never take, each of them told to a person (too large, ...)."""
+        """How many `units` the far end will never take, each of them told to a person (too large, ...)."""
+
+    @property
+    def units(self) -> str:
+        """What the far end takes, in words for people: events, or what became of them."""
 
     def resume(self, mark: Mark) -> None:
         """Go on where another process stood: the last mark that it saved. Called first, and does not wait."""

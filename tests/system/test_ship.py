@@ -181,6 +181,7 @@ def test_what_the_server_never_takes_is_left_out_and_said(wrapper, tmp_path):
         said = ship(wrapper, server.url)
         assert "event 32 (log_entry) is left out" in said
         assert "1 events were left out" in said
+        assert f"{len(stored(server.url))} events shipped" in said
         rest = made.path.read_bytes()[size:].splitlines()
         assert [m.data for m in stored(server.url)] == before + rest
 

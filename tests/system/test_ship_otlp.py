@@ -23,7 +23,7 @@ from agentmon import checked
 from agentmon.fleet.otel_names import NEW
 from agentmon.fleet.otel_run import RunSignals
 from agentmon.telemetry import fold
-from tests.otlp_server import Receiver, Rotel
+from tests.otlp_server import Answer, Receiver, Rotel
 
 
 @pytest.fixture
@@ -280,6 +280,21 @@ def test_a_run_and_its_shipper_that_went_together(wrapper: Wrapper, receiver: Re
     Ship(wrapper, "--to", receiver.url).once()
     assert len(receiver.spans()) == 2
     assert {item.it.name for item in receiver.spans()} == {"chat claude-sonnet-4-5", "invoke_agent crew"}
+
+
+def test_what_is_refused_is_no_event(wrapper: Wrapper, receiver: Receiver):
+    """A log record, several points and a span may come of one."""
+    log = new_log(wrapper, "refused")
+    log.started()
+    log.called()
+    log.ended()
+    log.release()
+    for name in ("logs", "metrics", "traces"):
+        receiver.answers[name] += [Answer(400)] * 9
+    code, said = Ship(wrapper, "--to", receiver.url).once()
+    assert code == 0
+    assert "log records, data points and spans were left out" in said
+    assert "events were left out" not in said
 
 
 def test_former_names_are_asked_for(wrapper: Wrapper, receiver: Receiver):
