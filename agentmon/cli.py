@@ -71,20 +71,26 @@ def agentmon() -> None:
     """
 
 
+def _say(text: str) -> None:
+    from agentmon.commands.output import say
+
+    say(text)
+
+
 def main(argv: list[str] | None = None, inherited: object = None) -> int:
     """Run the command line; the exit status. inherited: signals.Inherited, where signals are held back for `run`."""
     try:
         result = agentmon.main(argv, prog_name="agentmon", standalone_mode=False, obj=inherited)
         return result if isinstance(result, int) else 0
     except AgentmonError as error:
-        click.echo(f"agentmon: {error.message}", err=True)
+        _say(error.message)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return USAGE_EXIT
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        click.echo(f"agentmon: {error.format_message()}{hint}", err=True)
+        _say(f"{error.format_message()}{hint}")
         return USAGE_EXIT
     except click.exceptions.Abort:
         return 130

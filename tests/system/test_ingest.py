@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -396,6 +398,24 @@ def test_a_database_without_a_history(fleet):
     _, said = fleet.agentmon("history", "--db", fleet.postgres.url("nowhere"), code=125)
     assert 'database "nowhere" does not exist' in said
     assert fleet.ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'agentmon'") == [(0,)]
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", ">&- 2>&-", "<&- >&-"])
+def test_an_output_that_is_full_or_not_open(fleet, redirection):
+    """One line, and nothing goes to where the number of a closed stream would be used again: a server's socket."""
+    fleet.log("a")
+    fleet.ship()
+    fleet.ingested()
+    for words in (["history", "--db", fleet.url], ["tail", "--from", fleet.nats.url],
+                  ["top", "--once", "--from", fleet.nats.url]):  # fmt: skip
+        line = shlex.join([sys.executable, "-m", "agentmon", *words])
+        done = subprocess.run(["sh", "-c", f"{line} {redirection}"], env=fleet.env, capture_output=True, timeout=60)
+        assert done.returncode == 125
+        assert done.stdout == b""
+        if "2>" not in redirection:
+            (said,) = done.stderr.decode().splitlines()
+            assert said.startswith("agentmon: stdout: ")
+    assert ": 0 events stored" in fleet.ingested()
 
 
 def test_without_its_extra(fleet):
