@@ -137,9 +137,11 @@ class LogBlock:
         count = 1 + (len(entries) - len(text)) // (len(self._between) - 1)  # to count bytes is slower by far
         return count, (self._opening, entries, self._closing)
 
-    def line(self, begin: int, end: int, level: str, source: str) -> tuple[bytes, ...]:
-        """The one line from `begin` to `end`: its template in parts."""
+    def line(self, begin: int, end: int, level: str, iso: str | None, source: str) -> tuple[bytes, ...]:
+        """The one line from `begin` to `end`: its template in parts. iso: its own time, if not the block's."""
         opening, closing = self._around(level, source)
+        if iso is not None:
+            opening = self._lines.opening(iso, level)
         return opening, self._escaped(begin, end), closing
 
     def _around(self, level: str, source: str) -> tuple[bytes, bytes]:

@@ -22,6 +22,7 @@ MESSAGE_LIMIT = 4096
 _WINDOW = 64 * 1024
 _LEVELS, _SECRETS, _AGENTS, _LONG, _FIRST_PARSER = 1, 2, 4, 8, 16  # bits: why a line is looked at
 _PARSERS, _PARSERS_AND_AGENTS, _ALL = -_FIRST_PARSER, -_FIRST_PARSER | _AGENTS, -1
+_PLAIN: tuple[Level, float | None] = ("info", None)
 _CHECKED = 48  # bytes before a needle that its check sees
 
 
@@ -94,7 +95,7 @@ class Pipeline:
                     asked |= asker
             text = data[:-1].decode("utf-8", "replace")
             if told := self._line(stream, state, Line(stream, text, block.time, block.truncated), asked):
-                yield from told[2]
+                yield from told[-1]
 
     def _lines(
         self, stream: Stream, state: "_StreamState", data: bytes, time: float
@@ -123,7 +124,7 @@ class Pipeline:
             if told is None:
                 continue
             if silent:
-                yield from told[2]
+                yield from told[-1]
                 continue
             changed.append(Changed(begin - start, done - start, *told))
             if (acting := self._agents.current(stream)) != agent:
@@ -167,7 +168,7 @@ class Pipeline:
 
     def _line(
         self, stream: Stream, state: "_StreamState", line: Line, asked: int
-    ) -> tuple[Level | None, LogSource, Sequence[Finding]] | None:
+    ) -> tuple[Level | None, float | None, LogSource, Sequence[Finding]] | None:
         """What a line gives to those who asked for it, as in Changed; None where it is plain after all."""
         before = agent = self._agents.current(stream)
         if asked & _AGENTS:
@@ -188,13 +189,13 @@ class Pipeline:
                 findings = [f if f.agent is not None else replace(f, agent=agent) for f in findings]
             source = _source(findings)
         if not self._logs or state.framer.full_screen:
-            return (None, source, findings) if findings else None
+            return (None, None, source, findings) if findings else None
         if asked & _SECRETS:
             state.secrets = True
         if not (state.secrets or state.masker.inside_key or asked & _LONG or agent != before or line.truncated):
-            level = state.levels.of(line) if asked & _LEVELS else "info"
-            if level is not None:
-                return (level, source, findings) if findings or level != "info" else None
+            known = state.levels.of(line) if asked & _LEVELS else _PLAIN
+            if known is not None:
+                return (*known, source, findings) if findings or known != _PLAIN else None
         as_it_is = levels.Entry(line.text, "info", line.time, line.truncated)
         entries = [*state.levels.feed(line)] if asked & _LEVELS else [as_it_is]
         found = [logged for entry in entries for logged in self._entry(stream, state, entry, source, agent)]
@@ -203,7 +204,7 @@ class Pipeline:
             state.wanted |= _LEVELS
         else:
             state.secrets = False
-        return None, source, found + findings
+        return None, None, source, found + findings
 
     def _leave_out(self, bit: int, error: Exception) -> None:
         """A parser that fails is a fault of ours, not of the line: it goes, the others go on."""

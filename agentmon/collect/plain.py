@@ -10,7 +10,8 @@ from agentmon.events import Finding, Level, LogSource, Stream
 
 
 class Changed(NamedTuple):
-    """A line that is not as the others: where it begins and ends in the block, its level and source, what follows it.
+    """A line that is not as the others: where it begins and ends in the block, its level, own time (Unix seconds, if it
+    tells one) and source, and what follows it.
 
     level is None where the line itself makes no entry: then all that stands in its place is in `found`.
     """
@@ -18,6 +19,7 @@ class Changed(NamedTuple):
     begin: int
     end: int
     level: Level | None
+    time: float | None
     source: LogSource
     found: Sequence[Finding]
 

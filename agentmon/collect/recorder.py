@@ -46,11 +46,11 @@ class Recorder:
             self._lines(plain.agent or self.agent_id), data, plain.stream, plain.time, iso(plain.time)
         )
         done = 0
-        for begin, end, level, source, found in plain.changed:
+        for begin, end, level, own, source, found in plain.changed:
             if done < begin:
                 self._hold(*block.info(done, begin))
             if level is not None:
-                self._hold(1, block.line(begin, end, level, source))
+                self._hold(1, block.line(begin, end, level, None if own is None else iso(own), source))
             if found:
                 yield from self._found(found, time)
             done = end

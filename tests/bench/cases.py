@@ -175,16 +175,20 @@ def latency(place: Place, sizes: Sizes) -> Iterator[Row]:
         ("steady, 200 processes sampled", (quick, 1, 0.002, 200), ("--interval", "0.25")),
     )
     for name, shape, options in cases:
-        bare, ours = [], []
+        child = child_argv("stamps", *shape)
+        bare, ours, cat = [], [], []
         for _ in range(sizes.repeat):
-            bare += _latencies(place, child_argv("stamps", *shape))
-            ours += _latencies(place, (*wrapped, *options, "--", *child_argv("stamps", *shape)))
+            bare += _latencies(place, child)
+            ours += _latencies(place, (*wrapped, *options, "--", *child))
+            cat += _latencies(place, ("sh", "-c", f"{shlex.join(child)} | cat"))
         bare.sort()
         ours.sort()
+        cat.sort()
         for label, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99)):
             a, b = quantile(ours, share), quantile(bare, share)
             ratio = 2.0 if share == 0.5 else None
             yield Row("latency", f"{name}: {label}", a, "ms", "bare pipe", b, ratio, 5.0 if share == 0.99 else None)
+            yield Row("latency", f"{name}: {label}", a, "ms", "through cat", quantile(cat, share))
 
 
 def _latencies(place: Place, argv: Sequence[str]) -> list[float]:

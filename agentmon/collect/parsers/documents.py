@@ -66,26 +66,29 @@ class Documents:
         """Whether a document is open: then every line is needed."""
         return bool(self._open)
 
-    def feed(self, line: Line) -> Iterator[Document]:
+    def feed(self, line: Line) -> list[Document]:
         """The documents that this line holds or completes."""
         if line.truncated:
             self._open.pop(line.stream, None)
-            return
+            return []
+        found: list[Document] = []
         text = line.text.strip()
         opened = self._open.get(line.stream)
         if opened is not None:
             if self._goes_on(opened, text):
                 if opened.depth <= 0:
                     del self._open[line.stream]
-                    yield from self._whole(opened)
-                return
+                    found += self._whole(opened)
+                return found
             del self._open[line.stream]
-            yield from self._given_up(opened)
-        yield from self._single(text)
+            found += self._given_up(opened)
+        if (document := self._single(text)) is not None:
+            found.append(document)
         if text[-1:] in ("{", "[") and (bracket := _OPENS.search(text)):
             fresh = _Open(_word(text[: bracket.start()]))
             self._append(fresh, text[bracket.start() :])
             self._open[line.stream] = fresh
+        return found
 
     def close(self) -> Iterator[Document]:
         """What stands alone in documents that never ended."""
@@ -126,30 +129,28 @@ class Documents:
             yield Document(value, text, opened.before)
 
     def _given_up(self, opened: _Open) -> Iterator[Document]:
-        for part in opened.parts:
-            yield from self._single(part)
+        return (document for part in opened.parts if (document := self._single(part)) is not None)
 
     @staticmethod
-    def _single(text: str) -> Iterator[Document]:
+    def _single(text: str) -> Document | None:
         """The document on one line: the line itself, or what follows a prefix, up to the last bracket."""
         if len(text) < 7:
-            return
+            return None
         first, last = text[0], text[-1]
         if (first == "{" and last == "}") or (first == "[" and last == "]"):
             value = _loads(text)
             if value is not None:
-                yield Document(value, text)
-                return
+                return Document(value, text)
         end = max(text.rfind("}"), text.rfind("]")) + 1
         for tried, match in enumerate(_STARTS.finditer(text, 0, end)):
             if tried == _TRIES:
-                return
+                return None
             if in_backticks(text, match.start()) or _in_string(text, match.start()) or _in_prose(text, match.start()):
                 continue
             value = _loads(text[match.start() : end])
             if value is not None:
-                yield Document(value, text, _word(text[: match.start()]))
-                return
+                return Document(value, text, _word(text[: match.start()]))
+        return None
 
 
 def _in_string(text: str, at: int) -> bool:

@@ -74,15 +74,17 @@ class Records:
 
     def feed(self, line: Line) -> Iterable[Finding]:
         """What the documents show that this line holds or completes."""
+        found: list[Finding] = []
         for document in self._documents.feed(line):
-            yield from self._read(document, line.stream)
+            found += self._read(document, line.stream)
+        return found
 
     def close(self) -> Iterable[Finding]:
         """What stood alone in a document that never ended."""
         for document in self._documents.close():
             yield from self._read(document, "stdout")
 
-    def _read(self, document: Document, stream: Stream) -> Iterator[Finding]:
+    def _read(self, document: Document, stream: Stream) -> list[Finding]:
         speaker = self._speakers.get(stream)
         if speaker is None:
             speaker = self._speakers[stream] = _Speaker()
@@ -95,14 +97,16 @@ class Records:
             records: list[Any] = [item for item in document.value if isinstance(item, dict)]
         else:
             records = [document.value]
+        found: list[Finding] = []
         for record in records:
             self._meet(record, speaker)
             if agent_words:
                 self._name_agents(record)
             if tool_words:
-                yield from self._commands(record)
+                found += self._commands(record)
             if usage_words:
-                yield from self._usage(record, document.before, speaker)
+                found += self._usage(record, document.before, speaker)
+        return found
 
     def _meet(self, record: Mapping[str, Any], speaker: _Speaker) -> None:
         """Learn who speaks."""
