@@ -144,6 +144,21 @@ class Cursor:
             ) from None
 
 
+def behind(sizes: Mapping[str, int]) -> dict[str, tuple[str, str]]:
+    """Of run logs of these sizes, by name, those that are not shipped in whole: where to, and its cursor's path."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(ship_dir()), "*.json"))):
+        try:
+            with open(path, "rb") as file:
+                *_, logs, destination = _parse(file.read())
+        except (OSError, ValueError):
+            continue
+        for name, size in sizes.items():
+            if name not in logs or logs[name].offset < size:
+                found.setdefault(name, (destination, path))
+    return found
+
+
 def _lock(path: str, destination: str) -> int:
     """The lock of a cursor, and our process id in it. Raises AgentmonError where another has it, OSError."""
     fd = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -198,6 +199,29 @@ def test_a_log_that_was_removed_before_it_was_shipped_is_said(wrapper, server):
     assert f"{gone.path}: removed before it was shipped: at least {size:,} bytes" in said
     assert "1 logs were removed before they were shipped" in said
     same(stored(server.url), [there.path])
+
+
+def test_what_is_still_to_be_shipped_is_not_pruned(wrapper, server):
+    def prune() -> subprocess.CompletedProcess[bytes]:
+        words = [sys.executable, "-m", "agentmon", "history", "prune", "--older-than", "2m", "--yes"]
+        return subprocess.run(words, env=wrapper.env, capture_output=True, timeout=60)
+
+    def made(name: str) -> Path:
+        path = log(wrapper, name, 5).path
+        os.utime(path, (1.7e9, 1.7e9))
+        return path
+
+    before = made("run-1")
+    ship(wrapper, server.url)
+    late = made("run-2")
+    done = prune()
+    assert done.returncode == 0, done.stderr
+    assert (before.exists(), late.exists()) == (False, True)
+    assert f"1 run logs stay: {server.url} does not have them yet" in done.stderr.decode()
+    ship(wrapper, server.url)
+    done = prune()
+    assert done.stderr == b""
+    assert not late.exists()
 
 
 def test_a_log_that_is_removed_while_the_server_is_down_is_shipped_all_the_same(wrapper, server):
