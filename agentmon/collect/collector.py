@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _READ = 1 << 20
 _JOIN = 256 << 10
+_OFFERED = 1 << 20  # bytes after which the sinks get their turn: well below what a sink's backlog takes
 _RETRY_MS = 50
 _OPTIONAL_IDLE_S = 0.25
 _INTAKE_S = 0.5
@@ -163,6 +164,7 @@ class Collector:
         self._event(alert, time.time())
 
     def _offer(self, pieces: Iterable[Piece]) -> None:
+        offered = 0
         for piece in pieces:
             if self._viewed is not None:
                 self._viewed.add(piece)
@@ -170,6 +172,10 @@ class Collector:
                 self._dog.watch.see(piece.event)
             for sink in self._sinks:
                 sink.offer(piece)
+            offered += len(piece.data)
+            if offered > _OFFERED:  # empty lines become three hundred times as much
+                self._pump(time.monotonic())
+                offered = 0
 
     def _record(self, items: Iterable[Plain | Finding], at: float) -> None:
         self._offer(self._recorder.record(items, at))

@@ -8,6 +8,8 @@ from agentmon.events import ActivityLog, Event, Finding, Gap, Payload, TokenUsag
 from agentmon.piece import Piece
 
 _AGENTS_KEPT = 64
+_CUT = 8 << 10  # bytes of lines that become entries at once: more than one line can have
+_ENOUGH = 2048  # entries of a piece
 
 Price = Callable[[Finding, float], Finding]
 
@@ -47,15 +49,25 @@ class Recorder:
         )
         done = 0
         for begin, end, level, own, source, found in plain.changed:
-            if done < begin:
-                self._hold(*block.info(done, begin))
+            yield from self._info(block, data, done, begin)
             if level is not None:
                 self._hold(1, block.line(begin, end, level, None if own is None else iso(own), source))
             if found:
                 yield from self._found(found, time)
             done = end
-        if done < len(data):
-            self._hold(*block.info(done, len(data)))
+        yield from self._info(block, data, done, len(data))
+
+    def _info(self, block: ndjson.LogBlock, data: bytes, begin: int, end: int) -> Iterator[Piece]:
+        """Entries of level info, and pieces where they are enough: an empty line becomes 300 bytes."""
+        while True:
+            if self._next - self._first >= _ENOUGH:
+                yield from self._flush()
+                self._first = self._next
+            if begin == end:
+                return
+            cut = end if end - begin <= _CUT else data.rfind(b"\n", begin, begin + _CUT) + 1
+            self._hold(*block.info(begin, cut))
+            begin = cut
 
     def _hold(self, count: int, entries: Iterable[bytes]) -> None:
         self._held += entries

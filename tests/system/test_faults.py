@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -216,6 +217,25 @@ def test_10_mb_line(wrapper: Wrapper) -> None:
     assert [entry["message"][:6] for entry in entries] == ["before", "xxxxxx", "after"]
     assert entries[1]["truncated"]
     assert len(entries[1]["message"]) <= 4096
+
+
+def test_flood_of_empty_lines(wrapper: Wrapper, tmp_path: Path) -> None:
+    """One byte becomes an event of 300: a block of them is not in memory at once, and a file takes them all."""
+    lines = 300_000
+    process = wrapper.start(
+        ["sh", "-c", f"yes '' | head -n {lines}; cat; exit 3"],
+        "-o", "events", "--no-run-log", "--run-id", "empty", cwd=tmp_path, stdin=PIPE, stdout=PIPE,
+    )  # fmt: skip
+    assert process.stdout
+    ours = collector("empty")
+    out = read_until(process.stdout.fileno(), b"\n{%d}$" % lines)
+    events = tmp_path / "events"
+    until(lambda: events.read_bytes().count(b'"log_entry"') == lines, "all entries")
+    status = Path(f"/proc/{ours}/status").read_text()
+    assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 100_000  # type: ignore[index]
+    rest, _ = process.communicate(b"", timeout=20)
+    assert (process.returncode, out + rest) == (3, b"\n" * lines)
+    assert b'"event":"gap"' not in events.read_bytes()
 
 
 def test_hostile_bytes(wrapper: Wrapper) -> None:

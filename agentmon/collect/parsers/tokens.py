@@ -93,7 +93,9 @@ class Tokens:
         if line.truncated:
             return ()
         found = self._feed(state, line.text)
-        self.attentive = state.attentive or any(state.attentive for state in self._streams.values())
+        self.attentive = state.attentive
+        if len(self._streams) > 1 and not self.attentive:
+            self.attentive = any(other.attentive for other in self._streams.values())
         return found
 
     def _feed(self, state: "_StreamState", text: str) -> list[Finding]:
