@@ -74,6 +74,12 @@ def agentmon() -> None:
     """
 
 
+def _say(text: str) -> None:
+    from agentmon.commands.output import say
+
+    say(text)
+
+
 def main(argv: list[str] | None = None, inherited: object = None) -> int:
     """Run the command line; the exit status. inherited: signals.Inherited, where signals are held back for `run`."""
     try:
@@ -82,21 +88,21 @@ def main(argv: list[str] | None = None, inherited: object = None) -> int:
             sys.stdout.flush()  # what cannot be written is noticed here, and not when Python ends
         return result if isinstance(result, int) else 0
     except AgentmonError as error:
-        click.echo(f"agentmon: {error.message}", err=True)
+        _say(error.message)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.ctx.get_help() if error.ctx else "", err=True)
         return USAGE_EXIT
     except click.ClickException as error:
         hint = f" (see `{error.ctx.command_path} --help`)" if isinstance(error, click.UsageError) and error.ctx else ""
-        click.echo(f"agentmon: {_origin(error)}{error.format_message()}{hint}", err=True)
+        _say(f"{_origin(error)}{error.format_message()}{hint}")
         return USAGE_EXIT
     except click.exceptions.Abort:
         return 130
     except BrokenPipeError:
         return _unwritten(141)
     except OSError as error:
-        click.echo(f"agentmon: {error.filename or 'output'}: {error.strerror or error}", err=True)
+        _say(f"{error.filename or 'output'}: {error.strerror or error}")
         return _unwritten(USAGE_EXIT)
 
 

@@ -1,5 +1,6 @@
 """Access: how a NATS server is named and reached, the same options for every command that does."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,6 +13,20 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(dir_okay=False)
+_NAME = re.compile(r"[!-~]{1,200}")
+_NOT_IN_NAMES = frozenset(".*>/\\")
+
+
+class Name(click.ParamType[str]):
+    """What a NATS server takes as the name of a stream or a consumer."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name. Raises click.BadParameter."""
+        if not _NAME.fullmatch(value) or _NOT_IN_NAMES & {*value}:
+            self.fail(f"{value!r} is no name for NATS: letters, digits, - and _, 200 at most", param, ctx)
+        return value
 
 
 def reached(command: F) -> F:

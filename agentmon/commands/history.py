@@ -163,7 +163,8 @@ def rebuild(from_scratch: bool) -> None:
 def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
     """Remove old run logs.
 
-    Their runs stay in the history, with metrics per minute. A log that is being written is never removed.
+    Their runs stay in the history, with metrics per minute. A log that is being written is never removed, nor one that
+    `agentmon ship` has still to ship.
 
     \b
     Examples:
@@ -171,10 +172,17 @@ def prune(older_than: float | None, max_size: float | None, yes: bool) -> None:
       agentmon history prune --older-than 30d --yes
     """
     from agentmon import pruning
+    from agentmon.fleet import cursor
 
     if older_than is None and max_size is None:
         raise click.UsageError("give --older-than, --max-size or both")
     going = pruning.plan(older_than, None if max_size is None else max_size * (1 << 20))
+    behind = cursor.behind({old.name: old.size for old in going})
+    for destination, path in sorted({*behind.values()}):
+        count = sum(told == (destination, path) for told in behind.values())
+        say(f"{count:,} run logs stay: {destination} does not have them yet; `agentmon ship` brings them there "
+            f"(nobody ships there any more? remove {path})")  # fmt: skip
+    going = [old for old in going if old.name not in behind]
     if yes and going:
         path = index.index_path()
         with index.faults(path), closing(index.open_index(say)) as opened:

@@ -5,7 +5,7 @@ import signal
 
 import click
 
-from agentmon.commands.access import access, reached
+from agentmon.commands.access import Name, access, reached
 from agentmon.commands.extras import extra
 from agentmon.commands.output import say
 from agentmon.commands.words import Duration
@@ -22,7 +22,9 @@ from agentmon.commands.words import Duration
               help="Messages of one transaction, at most. [default: 2000]")  # fmt: skip
 @click.option("--ack-wait", type=Duration(1.0), default="5s", metavar="TIME", help="A consumer that is made: after so "
               "long, what a copy that died has not acknowledged goes to another. [default: 5s]")  # fmt: skip
-@click.option("--durable", metavar="NAME", help="The consumer's name. [default: one of the database's own]")
+@click.option(
+    "--durable", type=Name(), metavar="NAME", help="The consumer's name. [default: one of the database's own]"
+)
 @reached
 @click.option("-q", "--quiet", is_flag=True, help="Only say what went wrong.")
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from agentmon.commands.access import access, reached
+from agentmon.commands.access import Name, access, reached
 from agentmon.commands.extras import extra
 from agentmon.commands.output import say
 from agentmon.commands.progress import Progress, say_around
@@ -28,9 +28,12 @@ OTLP = ("otlp", "otlps", "http", "https")
               "(http://…), or otlp: for what the variables OTEL_EXPORTER_OTLP_* say, which is also taken where "
               "one of them names an endpoint and there is no --to.")  # fmt: skip
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until stopped: as a service.")
-@click.option("--anew", is_flag=True, help="Ship all run logs again (a stream that was emptied or made anew).")
+@click.option("--anew", is_flag=True, help="Look at all run logs again, and ship what the stream does not have (it was "
+              "emptied, or made anew). OpenTelemetry gets everything again.")  # fmt: skip
 @reached
-@click.option("--stream", default="AGENTMON", metavar="NAME", help="NATS: the stream to make. [default: AGENTMON]")
+@click.option(
+    "--stream", type=Name(), default="AGENTMON", metavar="NAME", help="NATS: the stream to make. [default: AGENTMON]"
+)
 @click.option("--max-age", type=Duration(), default="7d", metavar="TIME",
               help="NATS, a stream that we make: how long it keeps events. [default: 7d]")  # fmt: skip
 @click.option("--max-bytes", type=Size(), metavar="SIZE", help="… how much it keeps (50GB). [default: no limit]")
@@ -148,10 +151,11 @@ def ship(
         spool.close()
         cursor.close()
         if not quiet:
-            say(f"{spool.shipped:,} events shipped to {destination}")
+            none = out.refused if out.units == "events" else 0
+            say(f"{spool.shipped - none:,} events shipped to {destination}")
         for count, what in (
             (spool.bad, "lines were no events"),
-            (out.refused, "events were left out"),
+            (out.refused, f"{out.units} were left out"),
             (spool.lost, f"logs were removed before they were shipped, with at least {spool.lost_bytes:,} bytes"),
         ):
             if count:

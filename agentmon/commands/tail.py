@@ -13,7 +13,7 @@ import click
 from agentmon import runs
 from agentmon.commands import candidates
 from agentmon.commands.access import access, from_server
-from agentmon.commands.output import say
+from agentmon.commands.output import say, unwritten
 from agentmon.commands.words import Moment
 from agentmon.events import PAYLOADS, Level
 from agentmon.replay import Record, follow_records, records
@@ -115,7 +115,12 @@ def _write(data: bytes) -> None:
     """To stdout, all of it, and past Python's buffer: a reader that is gone is noticed here and not at exit."""
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(1, rest) :]
+        try:
+            rest = rest[os.write(1, rest) :]
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise unwritten(error) from None
 
 
 def _wait() -> bool:

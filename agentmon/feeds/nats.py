@@ -18,7 +18,7 @@ from agentmon.feeds.feed import Feed
 from agentmon.fleet import jetstream, subjects
 from agentmon.fleet.jetstream import Access, Connection
 from agentmon.fleet.loop import Loop
-from agentmon.fleet.outlet import Unreachable
+from agentmon.fleet.outlet import Place, Unreachable
 from agentmon.fleet.reading import Message, Reader, Start
 
 Say = Callable[[str], None]
@@ -26,7 +26,9 @@ Say = Callable[[str], None]
 _EXACT = (Lifecycle, TokenUsage, GitActivity, Alert, Gap)
 _FREQUENT = (ProcessMetrics, ActivityLog)
 _RECENT = 10_000  # messages that are read whole
-_SINCE_S = 24 * 3600.0  # runs that began before are found once something new comes of them
+_SINCE_S = 24 * 3600.0  # runs that began before are found where that is no more to read than this:
+_LIFECYCLES = 100_000
+_PAST = 500_000
 _ENDED_S = 300.0
 _LOST_S = 3600.0  # without any event, not even a sample
 _HELD = 32 << 20  # bytes that nobody has taken yet
@@ -46,6 +48,7 @@ class RunFeed:
         self.rest = b""
         self.run_id = run_id
         self.heard = 0.0  # when its last event was stored
+        self.places: dict[str, Place] = {}  # of the last event, by the team's token
         self._fleet = fleet
         self._lines: deque[bytes] = deque()
 
@@ -92,7 +95,9 @@ class Fleet:
         self._next: dict[str, tuple[str, int]] = {}  # by stream: when it was made, and the number to read next
         self._ready = threading.Event()
         self._waiting: set[str] = set()  # streams whose past is still being read
+        self._said_old = False
         self._trouble = ""
+        self._retry = _RETRY_S
         self._loop = Loop("fleet")
         self._work = self._loop.start(self._run())
 
@@ -136,24 +141,26 @@ class Fleet:
     # ------------------------------------------------------------------ in the loop
 
     async def _run(self) -> None:
-        retry = _RETRY_S
         while True:
             try:
                 conn = await jetstream.connect(self._where, "agentmon view")
                 try:
-                    if self._trouble:
-                        self._trouble = ""
-                        self._say(f"{self.name}: goes on")
-                    retry = _RETRY_S
                     await self._read(conn)
                 finally:
                     await conn.abort()
-            except Unreachable as error:
+            except (Unreachable, AgentmonError) as error:
                 if self._trouble != str(error):
                     self._trouble = str(error)
                     self._say(f"{error}; trying again")
-            await asyncio.sleep(retry)
-            retry = min(_RETRY_MOST_S, retry * 2)
+            await asyncio.sleep(self._retry)
+            self._retry = min(_RETRY_MOST_S, self._retry * 2)
+
+    def _well(self) -> None:
+        """The server gives what was asked for."""
+        self._retry = _RETRY_S
+        if self._trouble:
+            self._trouble = ""
+            self._say(f"{self.name}: goes on")
 
     async def _read(self, conn: Connection) -> None:
         """Read all streams that there are, and those that are made meanwhile. Raises Unreachable."""
@@ -165,6 +172,7 @@ class Fleet:
                         self._waiting.add(stream)
                         tasks[stream] = asyncio.create_task(self._stream(conn, stream))
                 if not tasks:
+                    self._well()
                     self._ready.set()
                 done, _ = await asyncio.wait(tasks.values(), timeout=_STREAMS_S if tasks else 0) if tasks else ((), ())
                 for task in done:
@@ -176,15 +184,15 @@ class Fleet:
                 task.cancel()
 
     async def _stream(self, conn: Connection, stream: str) -> None:
-        info = await conn.ask(conn.js.stream_info(stream))
-        made, last = str(info.created), info.state.last_seq
+        made, last, first = await jetstream.state(conn, stream)
         known = self._next.get(stream)
         if known is not None and known[0] == made:
             begin = known[1]
         else:
-            begin = max(info.state.first_seq, last + 1 - _RECENT)
+            begin = max(first, last + 1 - _RECENT)
             await self._past(conn, stream, begin)
         reader = await Reader.open(conn, stream, [subjects.matching(self._team)], Start(at=begin))
+        self._well()
         self._see_clock(reader)
         left = reader.pending
         if not left:
@@ -201,31 +209,23 @@ class Fleet:
 
     async def _past(self, conn: Connection, stream: str, begin: int) -> None:
         """What came before `begin` of the runs that go on, as far as it matters."""
-        starts: dict[str, int] = {}
-        reader = await self._open(conn, stream, (Lifecycle,), Start(time=rfc3339(self.now() - _SINCE_S)))
-        self._see_clock(reader)
-        async for messages in reader.batches(wait=False):
-            for message in messages:
-                run_id, state = _state(message)
-                if not run_id.startswith(self._runs or ""):
-                    continue
-                if state == "started":
-                    starts[run_id] = message.at
-                elif not self._runs and state in ("stopped", "error") and self.now() - message.time > _ENDED_S:
-                    starts.pop(run_id, None)
-                    self._forget(run_id)
-        await reader.close()
-        first = min(starts.values(), default=begin)
+        starts = await self._starts(conn, stream, begin)
+        first = min((start.at for start in starts.values()), default=begin)
         if first >= begin:
             return
+        exact = await self._open(conn, stream, _EXACT, Start(at=first))
+        if exact.pending > _PAST:
+            await exact.close()
+            starts = {run_id: start for run_id, start in starts.items() if not self._is_old(start)}
+            first = min((start.at for start in starts.values()), default=begin)
+            exact = await self._open(conn, stream, _EXACT, Start(at=first))
         frequent: list[Message] = []
         reader = await self._open(conn, stream, _FREQUENT, Start(last_of_each=True))
         async for messages in reader.batches(wait=False):
             frequent += [m for m in messages if m.at < begin and run_of(m) in starts]
         await reader.close()
         frequent.sort(key=lambda message: -message.at)
-        reader = await self._open(conn, stream, _EXACT, Start(at=first))
-        async for messages in reader.batches(wait=False):
+        async for messages in exact.batches(wait=False):
             for message in messages:
                 if message.at >= begin:
                     break
@@ -237,9 +237,42 @@ class Fleet:
                 await asyncio.sleep(0.05)
             if messages and messages[-1].at >= begin:
                 break
-        await reader.close()
+        await exact.close()
         while frequent:
             self._put(frequent.pop())
+
+    async def _starts(self, conn: Connection, stream: str, begin: int) -> dict[str, Message]:
+        """With what the runs began that may go on. Of those of long ago only the ones of which something came lately:
+        nobody tells that a run was lost."""
+        starts: dict[str, Message] = {}
+        reader = await self._open(conn, stream, (Lifecycle,), Start())
+        if reader.pending > _LIFECYCLES:
+            await reader.close()
+            reader = await self._open(conn, stream, (Lifecycle,), Start(time=rfc3339(self.now() - _SINCE_S)))
+        self._see_clock(reader)
+        async for messages in reader.batches(wait=False):
+            for message in messages:
+                run_id, state = _state(message)
+                if not run_id.startswith(self._runs or ""):
+                    continue
+                if state == "started":
+                    starts[run_id] = message
+                elif not self._runs and state in ("stopped", "error") and self.now() - message.time > _ENDED_S:
+                    starts.pop(run_id, None)
+                    self._forget(run_id)
+        await reader.close()
+        old = {run_id for run_id, start in starts.items() if self._is_old(start)}
+        if old and not self._runs:
+            reader = await Reader.open(conn, stream, [subjects.matching(self._team)], Start(at=begin), True)
+            async for messages in reader.batches(wait=False):
+                old -= {*map(run_of, messages)}
+            await reader.close()
+            for run_id in old:
+                del starts[run_id]
+        return starts
+
+    def _is_old(self, start: Message) -> bool:
+        return start.time < self.now() - _SINCE_S
 
     async def _open(self, conn: Connection, stream: str, kinds: tuple[type, ...], start: Start) -> Reader:
         filters = [subjects.matching(self._team, None, kind.event) for kind in kinds]  # type: ignore[attr-defined]
@@ -254,6 +287,17 @@ class Fleet:
             feed = self._feeds[run_id] = RunFeed(self, run_id)
             self._new.append(feed)
         feed.heard = message.time
+        told = subjects.parse_message_id(message.message_id)
+        if told is not None:
+            team = message.subject.split(".")[2]
+            if told[1] <= feed.places.get(team, (0, -1)):  # the stream was made anew, or filled twice
+                return
+            if not feed.places and told[1] > (0, 1) and not self._said_old:
+                self._said_old = True
+                self._say(
+                    f"{feed.name} began before what is read here: its figures begin now, as those of others like it"
+                )
+            feed.places[team] = told[1]
         with self._lock:
             self._held += len(message.data)
         feed.put(message.data)

@@ -19,6 +19,7 @@ from agentmon.replay import Decoder, Record, Say, Wants, with_line
 _AHEAD = 10_000  # lines that nobody has taken yet
 _SINCE_S = 3600.0
 _SLACK_S = 60.0
+_STREAMS_S = 10.0  # for streams that are new
 _RUN_ID = re.compile(r"(\d{8}T\d{6})(\d{3})Z-")
 
 
@@ -72,9 +73,11 @@ class _Lines:
         self._where, self._say, self._filters, self._start = where, say, filters, start
         self._follow, self._wants, self._newest = follow, wants, newest
         self._lines: deque[bytes] = deque()
-        self._next: dict[str, int] = {}
+        self._next: dict[str, tuple[str, int]] = {}  # by stream: when it was made, and the number to read next
         self._reading: set[str] = set()
         self._past = True
+        self._trouble = ""
+        self._first: set[str] | None = None  # the streams that there were at first
         self._loop = Loop("fleet")
 
     def batches(self) -> Iterator[list[bytes]]:
@@ -95,47 +98,79 @@ class _Lines:
             self._loop.close()
 
     async def _run(self) -> None:
-        trouble = ""
         reached = False
         while True:
             try:
                 conn = await jetstream.connect(self._where, "agentmon tail")
                 try:
                     reached = True
-                    if trouble:
-                        self._say(f"{self._where.name}: goes on")
-                        trouble = ""
-                    names = sorted({name for only in self._filters for name in await jetstream.streams(conn, only)})
-                    self._reading = set(names)
-                    self._past = bool(names)
-                    await asyncio.gather(*(self._stream(conn, name) for name in names))
+                    await self._read(conn)
                     if not self._follow:
                         return
-                    await asyncio.sleep(1)
                 finally:
                     await conn.abort()
-            except Unreachable as error:
+            except (Unreachable, AgentmonError) as error:
                 if not self._follow or not reached:
                     raise AgentmonError(str(error)) from None
-                if trouble != str(error):
-                    trouble = str(error)
+                if self._trouble != str(error):
+                    self._trouble = str(error)
                     self._say(f"{error}; trying again")
                 await asyncio.sleep(1)
 
+    def _well(self) -> None:
+        """The server gives what was asked for."""
+        if self._trouble:
+            self._trouble = ""
+            self._say(f"{self._where.name}: goes on")
+
+    async def _read(self, conn: Connection) -> None:
+        """Read all streams that there are to their end; with follow those that are made meanwhile too, without end.
+        Raises Unreachable."""
+        tasks: dict[str, asyncio.Task[None]] = {}
+        try:
+            while True:
+                names = sorted({name for only in self._filters for name in await jetstream.streams(conn, only)})
+                if self._first is None:
+                    self._first = set(names)
+                if not names:
+                    self._well()
+                if not tasks:
+                    self._reading, self._past = set(names), bool(names)
+                tasks |= {name: asyncio.create_task(self._stream(conn, name)) for name in names if name not in tasks}
+                left = [task for task in tasks.values() if not task.done()]
+                if left:
+                    when = asyncio.FIRST_EXCEPTION
+                    await asyncio.wait(left, timeout=_STREAMS_S if self._follow else None, return_when=when)
+                elif self._follow:
+                    await asyncio.sleep(1)
+                for task in tasks.values():
+                    if task.done():
+                        task.result()
+                if not self._follow:
+                    return
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
     async def _stream(self, conn: Connection, stream: str) -> None:
-        start = self._start
-        if stream in self._next:
-            start = Start(at=self._next[stream])
+        made, last, _ = await jetstream.state(conn, stream)
+        known = self._next.get(stream)
+        if known is not None:
+            start = Start(at=known[1] if known[0] == made else 1)
+        elif stream not in (self._first or ()):  # what was made since we look is new in whole
+            start = Start(at=1)
         elif self._newest is not None:
-            info = await conn.ask(conn.js.stream_info(stream))
-            start = Start(at=info.state.last_seq + 1 - self._newest)
+            start = Start(at=last + 1 - self._newest)
+        else:
+            start = self._start
         reader = await Reader.open(conn, stream, self._filters, start)
+        self._well()
         left = reader.pending
         if not left:
             self._is_read(stream)
         async for messages in reader.batches(wait=self._follow):
             for message in messages:
-                self._next[stream] = message.at + 1
+                self._next[stream] = made, message.at + 1
                 run_id = run_of(message)
                 if run_id is not None and self._wants(run_id):
                     self._lines.append(message.data)

@@ -14,6 +14,7 @@ from nats.aio.subscription import Subscription
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
+from agentmon.fleet import subjects
 from agentmon.fleet.arrivals import Arrival
 from agentmon.fleet.jetstream import Connection
 
@@ -52,12 +53,14 @@ class Consumer:
     _lost: str = ""
     _sub: Subscription | None = None
 
-    async def open(self, subject: str, ack_wait: float) -> None:
-        """Join the consumer, or make it. ack_wait: seconds after which a message that was not acknowledged goes to
-        another copy."""
+    async def open(self, subject: str, ack_wait: float) -> str:
+        """Join the consumer, or make it; what it gives. ack_wait: seconds after which a message that was not
+        acknowledged goes to another copy."""
+        gives = subject
         try:
             try:
-                await self.conn.ask(self.conn.js.consumer_info(self.stream, self.durable))
+                found = (await self.conn.ask(self.conn.js.consumer_info(self.stream, self.durable))).config
+                gives = ", ".join(found.filter_subjects or [found.filter_subject or subjects.ALL])
             except NotFoundError:
                 config = api.ConsumerConfig(
                     durable_name=self.durable, filter_subject=subject, ack_policy=api.AckPolicy.EXPLICIT,
@@ -72,6 +75,7 @@ class Consumer:
         self._sub = await self.conn.nc.subscribe(
             self._inbox, cb=self._take, pending_msgs_limit=-1, pending_bytes_limit=-1
         )
+        return gives
 
     async def _take(self, msg: Msg) -> None:
         self._heard = asyncio.get_running_loop().time()

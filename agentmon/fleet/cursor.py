@@ -1,6 +1,5 @@
 """Cursor: how far each run log was shipped to one destination, on disk, and locked by who ships there."""
 
-import contextlib
 import fcntl
 import glob
 import hashlib
@@ -47,6 +46,7 @@ class Cursor:
         self.logs: dict[str, Shipped] = {}
         self.mark: Mark = {}
         self.doubt = False
+        self._anew = False
         short = _NOT_IN_NAMES.sub("-", destination)[:80]
         digest = hashlib.sha256(destination.encode()).hexdigest()[:8]
         self.path = os.path.join(ship_dir(), f"{short}-{digest}.json")
@@ -62,7 +62,7 @@ class Cursor:
             raise
 
     def join(self, mark: Mark) -> None:
-        """Go on where cursors of the same streams stand, which were reached by other addresses.
+        """Go on where cursors of the same streams stand, which were reached by other addresses; unless we begin anew.
 
         mark: what is there now. Raises AgentmonError where another ships there.
         """
@@ -78,6 +78,8 @@ class Cursor:
             if not any(_is_same(told.get(stream), seen) for stream, seen in mark.items()):
                 continue
             self._locks.append(_lock(path, destination))
+            if self._anew:
+                continue
             for name, shipped in logs.items():
                 if name not in self.logs or self.logs[name].offset < shipped.offset:
                     self.logs[name] = shipped
@@ -92,10 +94,9 @@ class Cursor:
             }
 
     def forget(self) -> None:
-        """Begin anew: all run logs are to be shipped."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-        self.logs, self.mark, self.doubt = {}, {}, False
+        """Begin anew: of each run log, all is to be shipped that is not at the far end."""
+        self.logs, self.mark = {}, {}
+        self.doubt = self._anew = True
 
     def save(self, doubt: bool, mark: Mark | None = None) -> None:
         """Write it: it is on the disk, whole, when this returns. Raises OSError; then the one before is still there."""
@@ -141,6 +142,21 @@ class Cursor:
             raise AgentmonError(
                 f"{self.path}: cannot be read as a cursor; move it away (everything is then shipped again)"
             ) from None
+
+
+def behind(sizes: Mapping[str, int]) -> dict[str, tuple[str, str]]:
+    """Of run logs of these sizes, by name, those that are not shipped in whole: where to, and its cursor's path."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(ship_dir()), "*.json"))):
+        try:
+            with open(path, "rb") as file:
+                *_, logs, destination = _parse(file.read())
+        except (OSError, ValueError):
+            continue
+        for name, size in sizes.items():
+            if name not in logs or logs[name].offset < size:
+                found.setdefault(name, (destination, path))
+    return found
 
 
 def _lock(path: str, destination: str) -> int:

@@ -94,6 +94,7 @@ class Ingester:
     _rejects_at: float = 0.0
     _rejects_said: int = 0
     _moved_at: float = field(default_factory=time.monotonic)
+    _told: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
         """Until we are told to stop, or nothing is left. Raises AgentmonError for what waiting does not mend."""
@@ -139,7 +140,7 @@ class Ingester:
                 for stream in await jetstream.streams(conn, subject):
                     if stream not in consumers:
                         consumer = Consumer(conn, stream, durable, 2 * self.wanted.batch)
-                        await consumer.open(subject, self.wanted.ack_wait)
+                        self._check(durable, stream, subject, await consumer.open(subject, self.wanted.ack_wait))
                         consumers[stream] = consumer
                 look_at = now + _LOOK_S if consumers else now + _IDLE_S
                 if consumers:
@@ -164,6 +165,17 @@ class Ingester:
             self._tell_rejects()
         await self._flush(conn)
         return False
+
+    def _check(self, durable: str, stream: str, wanted: str, gives: str) -> None:
+        """A consumer that somebody made gives what they chose. Raises AgentmonError where that is another team's."""
+        if gives == wanted:
+            return
+        told = f"--durable {durable}: that consumer of {stream} gives {gives}"
+        if self.wanted.team is not None:
+            raise AgentmonError(f"{told}, not {wanted}; choose another name")
+        if told not in self._told:
+            self._told.add(told)
+            self.say(f"{told} and nothing else")
 
     async def _store(self, consumer: Consumer, items: list[Held]) -> None:
         """Store and acknowledge one batch."""

@@ -106,6 +106,10 @@ def access(
                 raise AgentmonError(f"{path}: {error.strerror}") from None
             if path == creds and not all(mark in content for mark in _IN_CREDS):  # nats-py would search for ever
                 raise AgentmonError(f"{path}: not a NATS credentials file")
+    if key and not cert:
+        raise AgentmonError(f"{key}: a key goes with its certificate; give that too")
+    if ca or cert:
+        _tls(ca, cert, key)  # a mistake is told before anything is begun
     return Access(tuple(servers), f"{servers[0].split('://')[0]}://{','.join(names)}",
                   user, password, token, creds, ca, cert, key)  # fmt: skip
 
@@ -172,13 +176,7 @@ async def connect(where: Access, name: str) -> Connection:
 
     tls: dict[str, Any] = {}
     if where.ca or where.cert:
-        try:
-            context = ssl.create_default_context(cafile=where.ca)
-            if where.cert:
-                context.load_cert_chain(where.cert, where.key)
-        except (ssl.SSLError, OSError):
-            raise AgentmonError(f"{where.ca or where.cert}: not the PEM files that TLS needs") from None
-        tls["tls"] = context
+        tls["tls"] = _tls(where.ca, where.cert, where.key)
     nc = Client()
     made = Connection(nc, where, faults)
 
@@ -212,6 +210,19 @@ async def connect(where: Access, name: str) -> Connection:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     faults.clear()
     return made
+
+
+def _tls(ca: str | None, cert: str | None, key: str | None) -> ssl.SSLContext:
+    """Of these files. Raises AgentmonError."""
+    at = ca
+    try:
+        context = ssl.create_default_context(cafile=ca)
+        at = cert
+        if cert is not None:
+            context.load_cert_chain(cert, key, password=lambda: "")  # else one that has a password asks at the terminal
+    except (ssl.SSLError, OSError):
+        raise AgentmonError(f"{at}: not the PEM files that TLS needs") from None
+    return context
 
 
 def _is_cancelled() -> bool:
@@ -248,6 +259,15 @@ async def streams(conn: Connection, subject: str) -> list[str]:
                 return names
     except APIError as error:
         raise conn.unreachable(error) from None
+
+
+async def state(conn: Connection, stream: str) -> tuple[str, int, int]:
+    """When a stream was made, and the numbers of its last and of its first message. Raises Unreachable."""
+    try:
+        info = await conn.ask(conn.js.stream_info(stream))
+    except APIError as error:  # also NotFoundError: it was there a moment ago
+        raise conn.unreachable(error) from None
+    return str(info.created), info.state.last_seq, info.state.first_seq
 
 
 async def stream_for(conn: Connection, team: str, limits: Limits) -> str:

@@ -2,8 +2,10 @@
 
 import time
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from typing import Any
 
+import requests
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]
 
@@ -38,6 +40,8 @@ def line(text: str) -> str:
 
 def reason(error: Exception | None) -> str:
     """The innermost cause of what requests and urllib3 wrap."""
+    if isinstance(error, requests.Timeout):  # its own words hold the milliseconds that were left
+        return "no answer in time"
     told: Any = error
     while True:
         inner = getattr(told, "reason", None) or (told.args[0] if told is not None and told.args else None)
@@ -45,6 +49,8 @@ def reason(error: Exception | None) -> str:
             break
         told = inner
     cause = told.__context__ if told is not None else None
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
+    if isinstance(cause, OSError):
+        return cause.strerror or line(str(cause))
+    if isinstance(cause, HTTPException):  # and its own words, whatever came instead
+        return "what answers there is no HTTP"
     return line(str(told)) or "no answer"

@@ -8,6 +8,7 @@ ids, times and `log.record.uid`; within a process only the requests that were no
 
 import contextlib
 import os
+import sys
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,7 +33,10 @@ from agentmon.fleet.outlet import Mark, Place, Record, Unreachable
 
 Say = Callable[[str], None]
 _PER_REQUEST = 512  # spans, log records or data points: 2.3 MB of the longest log entries
-_RUNS_KEPT = 128
+_RUNS_KEPT = 128  # that were quiet for a while
+_RUNS_MOST = 1024
+_QUIET_S = 60.0
+_THE_END: Place = (sys.maxsize, 0)
 _LOOK_S = 2.0
 _TAIL = 1 << 20
 _REFUSED = frozenset({400, 422})
@@ -59,6 +63,7 @@ class _Run:
 
     signals: RunSignals
     place: Place = (0, -1)
+    taken_at: float = 0.0  # monotonic
 
 
 @dataclass(slots=True)
@@ -72,9 +77,11 @@ class OtlpOutlet:
     history: Callable[[str], Iterator[Event]] = field(default=lambda run_id: _recorded(run_id))
     left_at: Callable[[str], int | None] = field(default=lambda run_id: _left_at(run_id))
     refused: int = 0
+    units: str = "log records, data points and spans"
     _exporters: dict[Signal, Any] = field(init=False)
     _wires: dict[Signal, Wire] = field(init=False)
     _runs: "OrderedDict[str, _Run]" = field(default_factory=OrderedDict)
+    _open: set[str] = field(default_factory=set)  # runs that were begun, and whose end was not sent
     _waiting: "deque[_Request]" = field(default_factory=deque)
     _not_before: float = 0.0  # when a server wants to be asked again (monotonic)
     _why: str = ""
@@ -89,9 +96,14 @@ class OtlpOutlet:
         """The address."""
         return self.endpoint.name
 
+    def resume(self, mark: Mark) -> None:
+        """Runs that were begun may have been lost since: then there is no event that says so."""
+        told = mark.get("open")
+        self._open.update(map(str, told) if isinstance(told, list) else ())
+
     def mark(self) -> Mark:
-        """OTLP has no place that could be marked."""
-        return {}
+        """OTLP has no place that could be marked; what goes on is."""
+        return {"open": sorted(self._open)}
 
     def arrived(self, mark: Mark, teams: Mapping[str, str]) -> Mapping[str, Place]:
         """OTLP cannot be asked."""
@@ -118,8 +130,16 @@ class OtlpOutlet:
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_S
-        for run_id, run in [*self._runs.items()]:
-            if self.left_at(run_id) == run.place[1]:
+        for run_id in [*self._open]:
+            last = self.left_at(run_id)
+            run = self._runs.get(run_id)
+            if run is None and last is not None:
+                run = self._again(run_id, _THE_END)
+            if run is None:
+                if not os.path.exists(runs.log_path(run_id)):
+                    self._open.discard(run_id)
+            elif last == run.place[1]:
+                self._runs[run_id] = run
                 run.signals.lost()
                 self._cut(run.signals)
         self._flush()
@@ -143,6 +163,8 @@ class OtlpOutlet:
         if run is None:
             run = self._again(record.run_id, record.place) or _Run(RunSignals(event, self.names))
             self._runs[record.run_id] = run
+            self._open.add(record.run_id)
+        run.taken_at = time.monotonic()
         self._runs.move_to_end(record.run_id)
         if record.place > run.place:  # else it was taken before its request failed
             run.place = record.place
@@ -180,8 +202,13 @@ class OtlpOutlet:
         """Let go of runs that ended, and of those that were quiet for long: they can be read again."""
         for run_id in [run_id for run_id, run in self._runs.items() if run.signals.over]:
             del self._runs[run_id]
+            self._open.discard(run_id)
+        quiet = time.monotonic() - _QUIET_S
         while len(self._runs) > _RUNS_KEPT:
-            self._runs.popitem(last=False)
+            oldest = next(iter(self._runs))
+            if self._runs[oldest].taken_at > quiet and len(self._runs) <= _RUNS_MOST:
+                break  # each of its events would have its log read again
+            del self._runs[oldest]
 
     # ------------------------------------------------------------------ requests
 

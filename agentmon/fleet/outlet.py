@@ -1,5 +1,6 @@
 """Outlet: a way out for recorded events; what a shipper needs of one, and nothing of what is behind it.
 
+outlet.resume(mark)                 # of the process before, if there was one
 mark = outlet.mark()                # saved on disk before anything is sent
 outlet.send(records)                # all of them are at the far end, in this order, once it returns
 ...                                 # then the cursor moves, and the next mark is saved with it
@@ -51,7 +52,14 @@ class Outlet(Protocol):
 
     @property
     def refused(self) -> int:
-        """How many events the far end will never take, each of them told to a person (too large, ...)."""
+        """How many `units` the far end will never take, each of them told to a person (too large, ...)."""
+
+    @property
+    def units(self) -> str:
+        """What the far end takes, in words for people: events, or what became of them."""
+
+    def resume(self, mark: Mark) -> None:
+        """Go on where another process stood: the last mark that it saved. Called first, and does not wait."""
 
     def mark(self) -> Mark:
         """Where the far end stands now. What is sent after this can be found again from here on."""

@@ -56,7 +56,7 @@ class JetStreamOutlet:
         self, where: Access, limits: Limits, say: Say, stopped: Callable[[], bool] = lambda: False
     ) -> None:  # fmt: skip
         self.name = where.name
-        self.refused = 0
+        self.refused, self.units = 0, "events"
         self._where, self._limits, self._say = where, limits, say
         self._loop = Loop("nats", stopped)
         self._conn: Connection | None = None
@@ -65,6 +65,9 @@ class JetStreamOutlet:
         self._turn = 0
         self._sent: _Sent | None = None
         self._window = 256
+
+    def resume(self, mark: Mark) -> None:
+        """The streams themselves tell."""
 
     def mark(self) -> Mark:
         return self._loop.run(self._guarded(self._mark()))

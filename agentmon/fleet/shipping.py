@@ -68,12 +68,13 @@ class Shipper:
                 self._wait(_POLL_S)
         if self._sure and self._joined:
             with contextlib.suppress(Unreachable):
-                mark = self._outlet.mark() if self._cursor.doubt and not self._spool.passing else None
+                mark = None if self._spool.passing else self._outlet.mark()
                 self._save(self._spool.passing, mark)
 
     def _step(self) -> bool:
         """One batch; whether there was one. Raises Unreachable."""
         if not self._joined:
+            self._outlet.resume(self._cursor.mark)
             mark = self._outlet.mark()
             self._cursor.join(mark)
             self._spool.restart()
@@ -136,7 +137,8 @@ class Shipper:
         self._spool.hold()
         if time.monotonic() >= self._save_after:
             self._save(self._cursor.doubt)
-        self._complain(f"{error}; trying again")
+        if not self._stopped():
+            self._complain(f"{error}; trying again")
         if not follow and time.monotonic() - self._moved_at > patience:
             raise AgentmonError(f"{error}; nothing is lost: run it again") from None
         self._wait(self._retry * random.uniform(0.5, 1.0))

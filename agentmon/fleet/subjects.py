@@ -10,7 +10,7 @@ _LONGEST = 1200  # bytes of a token: a server ends connections at subjects of 4 
 _EMPTY = "%"
 _CUT = "%~"
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]*")
-_MESSAGE_ID = re.compile(r"(.*)-(\d+)(?:~(\d+))?", re.DOTALL)
+_MESSAGE_ID = re.compile(r"(.*)-([0-9]{1,4000})(?:~([0-9]{1,4000}))?", re.DOTALL)  # more are no number to Python
 
 
 def token(name: str) -> str:

@@ -10,12 +10,17 @@ from typing import Any
 import orjson
 import pytest
 from fleet_logs import grow, log, ship, start, stop
-from fleet_stream import count, stored
+from fleet_stream import count, stored, with_jetstream
+from nats.js import JetStreamContext
+from nats.js.errors import APIError, NotFoundError
 from nats_server import NatsServer, Proxy, running
 from run_logs import Log
 from wrapper import Wrapper, until
 
+from agentmon.errors import AgentmonError
+from agentmon.feeds import nats
 from agentmon.feeds.nats import Fleet
+from agentmon.feeds.stream import stream_records
 from agentmon.fleet.jetstream import access
 from agentmon.replay import fold_file
 from agentmon.views.board import Board
@@ -108,6 +113,80 @@ def test_a_follower_sees_each_event_once(fault, wrapper, server):
     assert tail.lines() == expected
 
 
+def test_a_follower_finds_streams_that_are_made_meanwhile(wrapper, server):
+    """A team that gets a stream of its own; and a stream that is made anew, whose numbers begin again."""
+
+    async def part(js):
+        config = (await js.stream_info("AGENTMON")).config
+        await js.update_stream(config, subjects=["agentmon.v1.ops.>"])
+        await js.add_stream(name="AGENTMON-web", subjects=["agentmon.v1.web.>"])
+
+    made = [log(wrapper, f"run-{team}", 50, end=False, team=team) for team in ("ops", "web")]
+    ship(wrapper, server.url)
+    tail = Follower(wrapper, server.url)
+    until(lambda: len(tail.lines()) == 102, "what was there")
+    with_jetstream(server.url, part)
+    for one in made:
+        grow(one, 20)
+    ship(wrapper, server.url)
+    until(lambda: len(tail.lines()) == 142, "what is in both streams")
+    with_jetstream(server.url, lambda js: js.delete_stream("AGENTMON-web"))
+    grow(made[1], 3)
+    ship(wrapper, server.url)
+    until(lambda: len(tail.lines()) == 145, "what is in a stream of that name again")
+    tail.end()
+    assert sorted(tail.lines()) == sorted(line for one in made for line in one.path.read_bytes().splitlines())
+
+
+def test_an_event_that_is_in_the_stream_twice_counts_once(wrapper, server):
+    made = log(wrapper, "run-1", 3, end=False)
+    made.called()
+    made.release()
+    ship(wrapper, server.url)
+
+    async def again(js):
+        for message in stored_:
+            await js.publish(message.subject, message.data, headers={"Nats-Msg-Id": message.message_id})
+
+    async def forget(js):
+        config = (await js.stream_info("AGENTMON")).config
+        await js.update_stream(config, duplicate_window=0.1)
+
+    stored_ = stored(server.url)
+    with_jetstream(server.url, forget)
+    until(lambda: (with_jetstream(server.url, again), count(server.url) >= 10)[1], "all of it twice")
+    shown = view(wrapper, "top", server.url, "--once")
+    assert b"$0.2500" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["top", "tail"])
+def test_what_fails_while_it_is_looked_at_is_no_end_of_the_view(command, wrapper, server, monkeypatch):
+    """A stream that goes, a server that answers with an error, a file of ours that cannot be read for a moment."""
+    log(wrapper, "run", 3)
+    ship(wrapper, server.url)
+    errors = [NotFoundError(), APIError(code=503, description="not now"), AgentmonError("no such file")]
+    real = JetStreamContext.stream_info
+
+    async def stream_info(self, name):
+        if errors:
+            raise errors.pop()
+        return await real(self, name)
+
+    monkeypatch.setattr(JetStreamContext, "stream_info", stream_info)
+    said: list[str] = []
+    where = access(server.url)
+    if command == "top":
+        fleet = Fleet(where, said.append)
+        until(lambda: [*fleet.found()], "the run")
+        fleet.close()
+    else:
+        batches = stream_records(where, said.append, None, frozenset(), None, None, "", None, None, True)
+        assert len(next(found for found in batches if found)) == 5
+        batches.close()
+    assert ["no such" in said[0], "not now" in said[1], "NotFound" in said[2], "goes on" in said[3]] == [True] * 4
+    assert len(said) == 4
+
+
 def test_a_late_viewer_gets_the_state_of_what_goes_on(wrapper, server, tmp_path):
     """All calls and acts since a run began, though thousands of log entries came since; and of the rest the last."""
     early = log(wrapper, "run-1", 10, end=False, team="web", agent="early")
@@ -146,6 +225,47 @@ def test_a_late_viewer_gets_the_state_of_what_goes_on(wrapper, server, tmp_path)
         said = {a: [*agent.activity_logs] for a, agent in whole.agents.items()}
         assert [*state.agents[made.agent].activity_logs][-1:] == said[made.agent][-1:]
     assert states(None).keys() == {"run-1", "run-2", "run-3"}  # run-2 has ended a moment ago
+
+
+def test_runs_that_began_long_ago(wrapper, server, monkeypatch):
+    """They are read from their beginning where that does not take long, unless they are lost; else it is said."""
+    monkeypatch.setattr(nats, "_SINCE_S", -60.0)
+    monkeypatch.setattr(nats, "_RECENT", 100)
+    made = [log(wrapper, f"run-{number}", 200, end=False, agent=f"agent-{number}") for number in range(3)]
+    for one in made:
+        one.called()
+        grow(one, 200)
+    ship(wrapper, server.url)
+    for one in made[:2]:
+        one.called()
+    ship(wrapper, server.url)
+
+    def calls(*runs: str) -> tuple[dict[str | None, int], list[str]]:
+        said: list[str] = []
+        fleet = Fleet(access(server.url), said.append, runs=runs)
+        board = Board(fleet, said.append)
+        try:
+            fleet.wait()
+            while board.poll():
+                pass
+            return {watch.state.run_id: watch.state.usage.calls() for watch in board.watches()}, said
+        finally:
+            board.close()
+
+    log(wrapper, "run-9", 200)
+    ship(wrapper, server.url)
+    for one in made[:2]:
+        one.called()
+    ship(wrapper, server.url)
+    assert calls() == ({"run-0": 3, "run-1": 3, "run-9": 0}, [])
+    assert calls("run-2") == ({"run-2": 1}, [])
+    monkeypatch.setattr(nats, "_PAST", 5)
+    found, said = calls()
+    assert (found["run-0"], found["run-1"]) == (1, 1)
+    assert len(said) == 1
+    assert "began before what is read here" in said[0]
+    monkeypatch.setattr(nats, "_LIFECYCLES", 4)
+    assert calls() == (found, said)
 
 
 def test_top_prints_a_team(wrapper, server):

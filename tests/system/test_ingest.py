@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -165,6 +167,19 @@ def test_a_consumer_of_another_name_begins_at_the_beginning(fleet):
     assert ": 0 events stored" in said
     assert "33 were known" in said
     fleet.agrees()
+
+
+def test_a_consumer_that_gives_something_else(fleet):
+    """It is never altered; but nobody is to believe that a team has no events."""
+    fleet.log("a", team="blue")
+    fleet.log("b", team="red")
+    fleet.ship()
+    fleet.ingested("--durable", "mine", "--team", "red")
+    _, said = fleet.agentmon(
+        "ingest", "--from", fleet.nats.url, "--to", fleet.url, "--durable", "mine", "--team", "blue", code=125
+    )
+    assert "--durable mine: that consumer of AGENTMON gives agentmon.v1.red.>, not agentmon.v1.blue.>" in said
+    assert "gives agentmon.v1.red.> and nothing else" in fleet.ingested("--durable", "mine")
 
 
 def test_killed_between_commit_and_acknowledgement(fleet):
@@ -383,6 +398,24 @@ def test_a_database_without_a_history(fleet):
     _, said = fleet.agentmon("history", "--db", fleet.postgres.url("nowhere"), code=125)
     assert 'database "nowhere" does not exist' in said
     assert fleet.ask("SELECT count(*) FROM pg_namespace WHERE nspname = 'agentmon'") == [(0,)]
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", ">&- 2>&-", "<&- >&-"])
+def test_an_output_that_is_full_or_not_open(fleet, redirection):
+    """One line, and nothing goes to where the number of a closed stream would be used again: a server's socket."""
+    fleet.log("a")
+    fleet.ship()
+    fleet.ingested()
+    for words in (["history", "--db", fleet.url], ["tail", "--from", fleet.nats.url],
+                  ["top", "--once", "--from", fleet.nats.url]):  # fmt: skip
+        line = shlex.join([sys.executable, "-m", "agentmon", *words])
+        done = subprocess.run(["sh", "-c", f"{line} {redirection}"], env=fleet.env, capture_output=True, timeout=60)
+        assert done.returncode == 125
+        assert done.stdout == b""
+        if "2>" not in redirection:
+            (said,) = done.stderr.decode().splitlines()
+            assert said.startswith("agentmon: stdout: ")
+    assert ": 0 events stored" in fleet.ingested()
 
 
 def test_without_its_extra(fleet):

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -181,6 +182,7 @@ def test_what_the_server_never_takes_is_left_out_and_said(wrapper, tmp_path):
         said = ship(wrapper, server.url)
         assert "event 32 (log_entry) is left out" in said
         assert "1 events were left out" in said
+        assert f"{len(stored(server.url))} events shipped" in said
         rest = made.path.read_bytes()[size:].splitlines()
         assert [m.data for m in stored(server.url)] == before + rest
 
@@ -197,6 +199,29 @@ def test_a_log_that_was_removed_before_it_was_shipped_is_said(wrapper, server):
     assert f"{gone.path}: removed before it was shipped: at least {size:,} bytes" in said
     assert "1 logs were removed before they were shipped" in said
     same(stored(server.url), [there.path])
+
+
+def test_what_is_still_to_be_shipped_is_not_pruned(wrapper, server):
+    def prune() -> subprocess.CompletedProcess[bytes]:
+        words = [sys.executable, "-m", "agentmon", "history", "prune", "--older-than", "2m", "--yes"]
+        return subprocess.run(words, env=wrapper.env, capture_output=True, timeout=60)
+
+    def made(name: str) -> Path:
+        path = log(wrapper, name, 5).path
+        os.utime(path, (1.7e9, 1.7e9))
+        return path
+
+    before = made("run-1")
+    ship(wrapper, server.url)
+    late = made("run-2")
+    done = prune()
+    assert done.returncode == 0, done.stderr
+    assert (before.exists(), late.exists()) == (False, True)
+    assert f"1 run logs stay: {server.url} does not have them yet" in done.stderr.decode()
+    ship(wrapper, server.url)
+    done = prune()
+    assert done.stderr == b""
+    assert not late.exists()
 
 
 def test_a_log_that_is_removed_while_the_server_is_down_is_shipped_all_the_same(wrapper, server):
@@ -366,3 +391,34 @@ def test_too_large_for_the_stream_alone(wrapper, server):
     assert "event 102 (log_entry) is left out: message size exceeds maximum allowed" in said
     lines = made.path.read_bytes().splitlines()
     assert [m.data for m in stored(server.url, "EVENTS")] == lines[:101] + lines[102:]
+
+
+def test_anew_ships_what_the_stream_does_not_have(wrapper, server):
+    """Nothing twice where it is all there, whatever the server remembers; all where the stream is empty or new."""
+    for number in range(3):
+        log(wrapper, f"run-{number}", 50)
+    there, localhost = server.url, server.url.replace("127.0.0.1", "localhost")
+    ship(wrapper, there, "--duplicate-window", _WINDOW)
+    ship(wrapper, localhost)
+    grow(log(wrapper, "run-3", 10, end=False), 5)
+    until(lambda: _is_forgotten(server.url, "run-2-52"), "the server to forget")
+    assert "16 events shipped" in ship(wrapper, there, "--anew")
+    same(stored(server.url), wrapper.run_logs())
+    for empty in (lambda js: js.purge_stream("AGENTMON"), lambda js: js.delete_stream("AGENTMON")):
+        with_jetstream(server.url, empty)
+        assert "\nagentmon: 0 events shipped" in "\n" + ship(wrapper, localhost)
+        assert "172 events shipped" in ship(wrapper, there, "--anew")
+        same(stored(server.url), wrapper.run_logs())
+    assert "\nagentmon: 0 events shipped" in "\n" + ship(wrapper, there)
+
+
+def _is_forgotten(url: str, message_id: str) -> bool:
+    """Whether the server would take it again; then it has, and the second one is removed."""
+
+    async def send(js):
+        sent = await js.publish("agentmon.v1.x.x.x", b"{}", headers={"Nats-Msg-Id": message_id})
+        if not sent.duplicate:
+            await js.delete_msg("AGENTMON", sent.seq)
+        return not sent.duplicate
+
+    return with_jetstream(url, send)

@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def test_bad_addresses(url, what, wrapper):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "x*", ">", "../x", "x\\y", "x" * 300, "x\ny", "é"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ship", "--to", "nats://h", "--stream"],
+        ["ingest", "--from", "nats://h", "--to", "postgresql:///x", "--durable"],
+    ],
+)
+def test_names_that_nats_does_not_take(command, name, wrapper):
+    done = subprocess.run(
+        [sys.executable, "-m", "agentmon", *command, name], env=wrapper.env, capture_output=True, timeout=30
+    )
+    assert done.returncode == 125
+    assert b"is no name for NATS" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_server_without_jetstream(wrapper, tmp_path):
     log(wrapper, "run", 5)
     with running(tmp_path / "bare") as server:
@@ -79,6 +97,29 @@ def test_tls(wrapper, tmp_path):
         assert b"certificate" in unknown.stderr
         assert "7 events shipped" in ship(wrapper, url, "--tls-ca", str(cert))
         assert "0 events shipped" in ship(wrapper, server.url, "--tls-ca", str(cert))
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["--tls-ca", "{bad}"], "bad.pem: not the PEM files that TLS needs"),
+        (["--tls-cert", "{bad}", "--tls-key", "{bad}"], "bad.pem: not the PEM files that TLS needs"),
+        (["--tls-key", "{bad}"], "a key goes with its certificate"),
+        (["--creds", "{bad}"], "not a NATS credentials file"),
+    ],
+)
+@pytest.mark.parametrize("command", [["ship", "--to"], ["serve", "--port", "0", "--from"], ["tail", "-f", "--from"]])
+def test_bad_files_are_told_at_once(command, options, what, wrapper, tmp_path):
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no PEM")
+    words = [word.format(bad=bad) for word in options]
+    done = subprocess.run(
+        [sys.executable, "-m", "agentmon", *command, "tls://127.0.0.1:1", *words],
+        env=wrapper.env, capture_output=True, timeout=30, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 125
+    assert what in done.stderr.decode()
+    assert len(done.stderr.splitlines()) == 1
 
 
 class Signer:

@@ -23,7 +23,7 @@ from agentmon import checked
 from agentmon.fleet.otel_names import NEW
 from agentmon.fleet.otel_run import RunSignals
 from agentmon.telemetry import fold
-from tests.otlp_server import Receiver, Rotel
+from tests.otlp_server import Answer, Receiver, Rotel
 
 
 @pytest.fixture
@@ -259,6 +259,42 @@ def test_a_run_that_is_lost_has_its_span_too(wrapper: Wrapper, receiver: Receive
     code, said = Ship(wrapper, "--to", receiver.url).once()
     assert code == 0, said
     assert {item.it.name for item in receiver.spans()} == {"chat claude-sonnet-4-5", "invoke_agent crew"}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_and_its_shipper_that_went_together(wrapper: Wrapper, receiver: Receiver, how):
+    """As where the power goes: nothing is left to be shipped, and yet it has an end."""
+    log = new_log(wrapper, "lost")
+    log.started()
+    log.called()
+    ship = Ship(wrapper, "--follow", "--to", receiver.url)
+    ship.start()
+    until(receiver.spans, "the call")
+    cursors = wrapper.state / "agentmon" / "ship"
+    until(lambda: any(b'"doubt":false' in path.read_bytes() for path in cursors.glob("*.json")), "it to be at rest")
+    ship.stop(how)
+    log.release()
+    code, said = Ship(wrapper, "--to", receiver.url).once()
+    assert code == 0, said
+    assert "0 events shipped" in said
+    Ship(wrapper, "--to", receiver.url).once()
+    assert len(receiver.spans()) == 2
+    assert {item.it.name for item in receiver.spans()} == {"chat claude-sonnet-4-5", "invoke_agent crew"}
+
+
+def test_what_is_refused_is_no_event(wrapper: Wrapper, receiver: Receiver):
+    """A log record, several points and a span may come of one."""
+    log = new_log(wrapper, "refused")
+    log.started()
+    log.called()
+    log.ended()
+    log.release()
+    for name in ("logs", "metrics", "traces"):
+        receiver.answers[name] += [Answer(400)] * 9
+    code, said = Ship(wrapper, "--to", receiver.url).once()
+    assert code == 0
+    assert "log records, data points and spans were left out" in said
+    assert "events were left out" not in said
 
 
 def test_former_names_are_asked_for(wrapper: Wrapper, receiver: Receiver):

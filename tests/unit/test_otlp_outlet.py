@@ -1,9 +1,12 @@
 """The OTLP outlet against a server: what it sends, what it waits for, what it gives up and says."""
 
+import contextlib
 import json
 import os
 import shutil
+import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from agentmon import checked
 from agentmon.errors import AgentmonError
+from agentmon.fleet import otel_outlet
 from agentmon.fleet.otel_answers import retry_after
 from agentmon.fleet.otel_endpoint import endpoint
 from agentmon.fleet.otel_names import NEW
@@ -175,6 +179,33 @@ def test_a_server_that_asks_for_patience_is_not_asked_before(receiver, log):
     assert len(receiver.refused) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "what"), [(None, "no answer in time"), (b"\x01\xff\n\n", "what answers there is no HTTP")]
+)
+def test_a_server_that_is_none_is_told_in_the_same_words_each_time(answer, what, log, monkeypatch):
+    """They are said again only where they change."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+                    if answer is not None:
+                        taken[-1].sendall(answer)
+
+        taken: list[socket.socket] = []
+        threading.Thread(target=take, daemon=True).start()
+        outlet = Shipped(f"http://127.0.0.1:{listener.getsockname()[1]}").outlet
+        for _ in range(2):
+            with pytest.raises(Unreachable) as told:
+                outlet.send(records_of(log.path))
+            assert str(told.value).endswith(f": logs: {what}")
+        listener.shutdown(socket.SHUT_RDWR)
+        for connection in taken:
+            connection.close()
+
+
 def test_a_connection_that_breaks_is_tried_again_at_once(receiver, log):
     receiver.answers["traces"] += [Answer(drop=True)]
     assert Shipped(receiver.url).send(records_of(log.path)) == 0
@@ -302,6 +333,54 @@ def test_a_run_that_was_lost_ends_with_its_last_event(receiver, tmp_path):
     assert root.it.name == "invoke_agent crew"
     assert (root.it.status.code, root.attributes["error.type"]) == (2, "lost")
     assert root.it.end_time_unix_nano == round(log.now * 1e9)
+
+
+def test_a_run_that_was_lost_while_nobody_shipped_has_its_end_too(receiver, tmp_path):
+    made = {
+        name: Log(tmp_path / "agentmon" / "runs" / f"{name}.ndjson") for name in ("lost", "goes-on", "gone", "over")
+    }
+    before = Shipped(receiver.url)
+    for log in made.values():
+        log.started()
+        log.called()
+        before.send(records_of(log.path))
+    mark = json.loads(json.dumps(before.outlet.mark()))
+    over = made["over"]
+    over.ended()
+    before.send(records_of(over.path))  # and it was killed before this was on disk
+    made["lost"].release()
+    made["gone"].path.unlink()
+    after = Shipped(receiver.url).outlet
+    after.resume(mark)
+    after.idle()
+    ends = [item for item in receiver.spans() if item.it.name == "invoke_agent crew"]
+    assert [item.attributes["error.type"] for item in ends if "error.type" in item.attributes] == ["lost"]
+    assert len(ends) == 2
+    assert len(span_ids(receiver.spans())) == len(set(span_ids(receiver.spans()))) == 6
+    over.release()
+    after._look_at = 0.0  # time passes
+    after.idle()
+    assert len(receiver.spans()) == 6
+    assert after.mark() == {"open": ["goes-on"]}
+    Shipped(receiver.url).outlet.resume({"open": 7})
+
+
+def test_runs_that_go_on_are_not_read_again_and_again(receiver, tmp_path, monkeypatch):
+    """However many they are."""
+    monkeypatch.setattr(otel_outlet, "_RUNS_KEPT", 3)
+    read: list[str] = []
+    outlet = OtlpOutlet(endpoint(receiver.url), NEW, print, history=lambda run_id: iter(read.append(run_id) or ()))
+    logs = [Log(tmp_path / "agentmon" / "runs" / f"run-{number}.ndjson") for number in range(9)]
+    for log in logs:
+        log.started()
+        outlet.send(records_of(log.path))
+    for log in logs * 2:
+        log.said("more")
+        outlet.send(records_of(log.path)[-1:])
+    assert read == []
+    monkeypatch.setattr(otel_outlet, "_QUIET_S", 0.0)
+    outlet.send(records_of(logs[0].path)[-1:])
+    assert len(outlet._runs) == 3
 
 
 def test_a_run_whose_end_is_still_to_be_sent_is_not_lost(receiver, log):

@@ -58,6 +58,9 @@ class FarEnd:
         if fault is not None:
             raise fault[1]("send")
 
+    def resume(self, mark):
+        pass
+
     def idle(self):
         pass
 

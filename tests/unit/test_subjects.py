@@ -68,6 +68,6 @@ def test_filters(parts, filter_):
     assert subjects.matching(*parts) == filter_
 
 
-@pytest.mark.parametrize("text", ["", "run", "run-x", "run-1~x"])
+@pytest.mark.parametrize("text", ["", "run", "run-x", "run-1~x", "run-" + "9" * 5000, "run-1~" + "9" * 5000, "run-٣"])
 def test_ids_of_others(text):
     assert subjects.parse_message_id(text) is None
