@@ -116,11 +116,12 @@ def throughput(place: Place, sizes: Sizes) -> Iterator[Row]:
     """CPU and the child's wall time for many lines into a file, ours and the peers'."""
     data = place.folder / "orchestrator.log"
     generate.orchestrator(data, sizes.lines)
-    results = {
-        name: _fed(place, wrap, data, sizes)
-        for name, (program, wrap) in _designs(place).items()
-        if not program or have(program)
-    }
+    designs = {name: wrap for name, (program, wrap) in _designs(place).items() if not program or have(program)}
+    runs: dict[str, list[Fed]] = {name: [] for name in designs}
+    for _ in range(sizes.repeat):  # in turn, so that all see the same machine
+        for name, wrap in designs.items():
+            runs[name].append(_fed(place, wrap, data, sizes))
+    results = {name: sorted(fed, key=lambda one: one.cpu)[len(fed) // 2] for name, fed in runs.items()}
     data.unlink()
     ours = results[OURS[0]]
     million = f"{sizes.lines:,} lines"
@@ -140,15 +141,13 @@ def throughput(place: Place, sizes: Sizes) -> Iterator[Row]:
 
 
 def _fed(place: Place, wrap: Callable[[str], Sequence[str]], data: Path, sizes: Sizes) -> Fed:
-    """The run of median CPU; the events of ours are counted."""
-    fed = []
-    for _ in range(sizes.repeat):
-        for old in (place.folder / "out", *place.folder.glob("out.d/*"), *place.folder.glob("state/*/runs/*")):
-            old.unlink(missing_ok=True)
-        fed.append(place.feed(wrap, data, sizes.write_size))
-        if wrap("child")[0] == place.agentmon[0]:
-            _check(place.folder / "out", sizes.lines)
-    return sorted(fed, key=lambda one: one.cpu)[len(fed) // 2]
+    """One run; the events of ours are counted."""
+    for old in (place.folder / "out", *place.folder.glob("out.d/*"), *place.folder.glob("state/*/runs/*")):
+        old.unlink(missing_ok=True)
+    fed = place.feed(wrap, data, sizes.write_size)
+    if wrap("child")[0] == place.agentmon[0]:
+        _check(place.folder / "out", sizes.lines)
+    return fed
 
 
 def _check(events: Path, lines: int) -> None:
