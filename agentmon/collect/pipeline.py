@@ -126,7 +126,7 @@ class Pipeline:
                 yield from told[-1]
                 continue
             changed.append(Changed(begin - start, done - start, *told))
-            if (acting := self._agents.current(stream)) != agent:
+            if asked & _AGENTS and (acting := self._agents.current(stream)) != agent:
                 yield Plain(stream, data[start:done], time, agent, changed)
                 agent, changed, start = acting, [], done
         if start < len(data) and not silent:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 from typing import NamedTuple
 
 from agentmon.events import Finding, Level, LogSource, Stream
@@ -40,5 +41,14 @@ class Plain:
 
 @lru_cache(maxsize=8)
 def iso(time: float) -> str:
-    """Unix seconds as ISO 8601 in UTC, with microseconds."""
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """Unix seconds as ISO 8601 in UTC, with microseconds. Raises OverflowError, ValueError, OSError."""
+    whole = floor(time)
+    microseconds = round((time - whole) * 1e6)
+    if microseconds == 1_000_000:
+        whole, microseconds = whole + 1, 0
+    return f"{_second(whole)}.{microseconds:06d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).isoformat().removesuffix("+00:00")
