@@ -72,6 +72,29 @@ GIT = [
     ("from one commit to another", "Previous HEAD position was d7f50e8 cp 3\nHEAD is now at c9e385e cp 2\n", [("checkout", None, None, None)]),
     ("a hard reset", "HEAD is now at ea9bf5c Initial\n", [("reset", None, None, None)]),
     ("a worktree", "Preparing worktree (new branch 'wt')\nHEAD is now at ea9bf5c Initial\n", [("branch_create", "wt", None, None)]),
+    ("a worktree without a branch, de", "Bereite Arbeitsverzeichnis vor (losgelöster HEAD ea9bf5c)\nHEAD ist jetzt bei ea9bf5c Initial\n", []),
+    ("a switch to a commit and back", "HEAD is now at ea9bf5c Initial\nPrevious HEAD position was ea9bf5c Initial\nSwitched to branch 'main'\n",
+     [("checkout", None, None, None), ("checkout", "main", None, None)]),
+    ("a reset of what is detached", "Note: switching to 'v1'.\nHEAD is now at d7f50e8 One\nHEAD is now at ea9bf5c Two\n"
+     "Previous HEAD position was ea9bf5c Two\nSwitched to branch 'main'\n",
+     [("checkout", None, None, None), ("reset", None, None, None), ("checkout", "main", None, None)]),
+    ("a merge by the resolve strategy", "Trying really trivial in-index merge...\nWonderful.\nIn-index merge\n f | 2 ++\n" + STAT, [("merge", None, None, 1)]),
+    ("praise", "Wonderful.\n", []),
+    ("a commit without a message", "[main 955fc5c] \n" + STAT, [("commit", "main", None, 1)]),
+    ("a hash in brackets", "[main 955fc5c]\nhello\n", []),
+    ("a first commit without files, and the next", "[main (root-commit) 955fc5c] init\n[main 1a2b3c4] more\n" + STAT,
+     [("commit", "main", "init", None), ("commit", "main", "more", 1)]),
+    ("the end of a merge, and the next", "[main 955fc5c] Merge branch 'x'\n[main 1a2b3c4] more\n" + STAT,
+     [("commit", "main", "Merge branch 'x'", None), ("commit", "main", "more", 1)]),
+    ("an amended commit without files, and the next", "[main 955fc5c] init\n Date: Mon Mar 2 10:00:00 2026 +0000\n[main 1a2b3c4] more\n" + STAT,
+     [("commit", "main", "init", None), ("commit", "main", "more", 1)]),
+    ("a merge after a commit in another worktree", "Preparing worktree (new branch 'w')\nHEAD is now at ea9bf5c Initial\n[w 955fc5c] work\n" + STAT
+     + "Merge made by the 'ort' strategy.\n f | 2 ++\n" + STAT,
+     [("branch_create", "w", None, None), ("commit", "w", "work", 1), ("merge", None, None, 1)]),
+    ("a clone with submodules, ko", "'c'에 복제합니다...\n완료.\n'lib' 경로에 대해 'lib' (/sub) 하위 모듈 등록\n'/c/lib'에 복제합니다...\n완료.\n", [("clone", None, None, None)]),
+    ("a clone, and what fails then, zh", "正克隆到 'c'...\n完成。\nfatal: No such remote\n", [("clone", None, None, None)]),
+    ("a rebase by patches that fails, de", "Zunächst wird der Branch zurückgespult, um Ihre Änderungen darauf neu anzuwenden...\nWende an: add f2\n"
+     "Fehler: Merge der Änderungen fehlgeschlagen.\n", []),
     ("a stash and its pop", "Saved working directory and index state On main: wip\nDropped refs/stash@{0} (d9a6031329ee51853922102bf9476a85afc9f905)\n",
      [("stash", "main", "wip", None), ("stash", None, None, None)]),
     ("three branches gone", "Deleted branch a (was d7f50e8).\nDeleted branch b (was d7f50e8).\nDeleted remote-tracking branch origin/c (was d7f50e8).\n",
@@ -90,7 +113,7 @@ LOCALES = [
     ("새로 만든 'x' 브랜치로 전환합니다", "branch_create x"), ("Przełączono na gałąź „x”", "checkout x"), ("'x' dalına geçildi.", "checkout x"),
     ("Branch x entfernt (war ea9bf5c).", "branch_delete x"), ("Branche x supprimée (précédemment ea9bf5c).", "branch_delete x"),
     ("已删除分支 x（曾为 ea9bf5c）。", "branch_delete x"), ("Erfolgreich Rebase ausgeführt und refs/heads/x aktualisiert.", "rebase x"),
-    ("HEAD ist jetzt bei ea9bf5c Initial", "reset"), ("HEAD est maintenant à ea9bf5c Initial", "reset"), ("Klone nach 'x'...", "clone"),
+    ("HEAD ist jetzt bei ea9bf5c Initial", "reset"), ("HEAD est maintenant à ea9bf5c Initial", "reset"), ("HEAD의 현재 위치는 ea9bf5c입니다 Initial", "reset"), ("Klone nach 'x'...", "clone"),
     ("Si è passati a un nuovo branch 'x'", "branch_create x"), ('Växlade till en ny gren "x"', "branch_create x"),
 ]  # fmt: skip
 
@@ -186,7 +209,17 @@ def test_after_a_diff_lines_count_again():
 
 def test_what_is_a_shape_is_likely() -> None:
     texts = [template.replace("%s", "1a2b3c4") for group in git_messages.TEMPLATES.values() for template in group]
-    texts += ["[main 1a2b3c4] x", "Merge made by the 'ort' strategy.", "Fast-forward", "Wonderful.", "To x"]
+    texts += ["[main 1a2b3c4] x", "Merge made by the 'ort' strategy.", "Fast-forward", "In-index merge", "To x"]
     for text in texts:
         if git_shapes.read(text):
             assert git_shapes.likely(text), text
+
+
+def test_a_hook_that_speaks_like_git_on_a_terminal():
+    text = "[main abc1234] checks\nlint: ok\ntests: ok\n[main 955fc5c] add f1\n" + STAT
+    assert told(("tty", text.replace("\n", "\r\n"))) == [("commit", "main", "add f1", 1)]
+
+
+def test_what_looks_like_a_hook_is_told_in_its_order():
+    text = "[main abc1234] empty\nstep 2\nSwitched to branch 'dev'\n"
+    assert short(told(("tty", text.replace("\n", "\r\n")))) == ["commit main", "checkout dev"]

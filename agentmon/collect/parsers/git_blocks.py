@@ -12,6 +12,15 @@ _PROGRESS = (
     "remote:", "warning:", "hint:", "Enumerating", "Counting", "Compressing", "Unpacking", "Receiving", "Resolving",
     "Updating files", "Filtering content", "Username for", "Fetching ",
 )  # fmt: skip
+_DONE = frozenset(  # `done.` in git's languages
+    ("done.", "действието завърши.", "fet.", "Fertig.", "ολοκληρώθηκε.", "hecho.", "fait.", "selesai.", "fatto.",
+     "완료.", "gotowe.", "concluído.", "готово.", "klart.", "bitti.", "hoàn tất.", "完成。")
+)  # fmt: skip
+_APPLYING = (  # and `Applying: `
+    "Applying: ", "A aplicar:", "Aplicando:", "Application de", "Applicazione in corso:", "Menerapkan:",
+    "S'està aplicant:", "Stosowanie:", "Tillämpar:", "Uygulanıyor:", "Wende an:", "Áp dụng:", "Прилагане:",
+    "Применение:", "套用：", "应用：", "적용하는 중:",
+)  # fmt: skip
 _NEUTRAL = (*_PROGRESS, "Auto-merging", "Removing ", "Created autostash", "Applied autostash", "Rebasing (", "From ")
 _FAILED = re.compile(
     r"^(?:fatal|error)(?::| ?:|：)|^CONFLICT|^KONFLIKT|^ssh: |permission denied|authentication failed", re.IGNORECASE
@@ -57,9 +66,11 @@ def _stat(line: str) -> git_shapes.Stat | None:
 class Commit:
     """`[main 1234567] subject`, then maybe author and date, then the summary of the diffstat."""
 
-    def __init__(self, act: Act, *, wide: bool) -> None:
+    def __init__(self, act: Act, *, wide: bool, root: bool = False) -> None:
         self.act: Act | None = act
+        self.root = root
         self.summed = False
+        self.dated = False  # git told the date or the author, as it does of a commit that is amended
         self._patience = 0
         self._maybe: list[str] = []
         self._wide = wide  # the subject may go on in the next line
@@ -77,6 +88,7 @@ class Commit:
             self._patience = 20
             return Take.MORE
         if line[:1] in " │┃" and re.match(r"[A-Za-zÀ-ÿ]{2,16}\s?: ?\S", text):  # Date:, Author:
+            self.dated = True
             return Take.MORE
         if self._patience > 0:
             self._patience -= 1
@@ -184,9 +196,7 @@ class Clone:
         if failure(text):
             self.act = None
             return Take.LAST
-        if text in ("done.", "Fertig.", "fait.", "hecho.") or (
-            text.startswith("Resolving deltas") and text.endswith("done.")
-        ):
+        if text in _DONE or (text.startswith("Resolving deltas") and text.endswith("done.")):
             return Take.LAST
         if text.startswith(_PROGRESS):
             return Take.MORE
@@ -212,6 +222,6 @@ class Rewind:
             return Take.LAST
         self._patience -= 1
         mine = text.startswith(
-            ("Applying: ", "Using index info", "Falling back to", "Auto-merging", "warning:", "M\t", "A\t")
+            (*_APPLYING, "Using index info", "Falling back to", "Auto-merging", "warning:", "M\t", "A\t")
         )
         return Take.MORE if mine and self._patience > 0 else Take.OVER

@@ -56,6 +56,7 @@ class History:
         self._known: OrderedDict[tuple[str, ...], Act] = OrderedDict()
         self._replay: dict[str, int] = {}
         self._number = 0
+        self._worktrees: set[str] = set()  # branches that are checked out somewhere else
 
     def admit(self, act: Act, kind: Kind, form: str, stream: str) -> bool:
         """Take one showing of an act; whether it is the first."""
@@ -70,7 +71,7 @@ class History:
             first.identity = act.identity
             self._learn(act.identity, first)
         if act.stated and act.branch and act.operation == "commit" and self._number == first.number + 1:
-            self.see(act.branch)
+            self._on_commit(act.branch)
         return False
 
     def knows(self, identity: tuple[str, ...]) -> bool:
@@ -81,6 +82,18 @@ class History:
         """The output says in passing which branch is the current one."""
         if branch != self.branch:
             self.branch, self._on = branch, None
+
+    def _on_commit(self, branch: str) -> None:
+        self.see(None if branch in self._worktrees else branch)
+
+    def elsewhere(self, branch: str) -> None:
+        """A new worktree has this branch: a commit on it does not say which one is checked out here."""
+        self._worktrees.add(branch)
+
+    @property
+    def detached(self) -> bool:
+        """Whether the last that git said is that HEAD is detached."""
+        return self._on is not None and self._on.operation == "checkout" and self.branch is None
 
     def firmly_off(self, branch: str) -> bool:
         """Whether the last that git said is that we are on another branch."""
@@ -124,8 +137,9 @@ class History:
             return
         if act.operation in ("branch_create", "checkout"):
             self.branch, self._on = act.branch, act
+            self._worktrees.discard(act.branch or "")
         elif act.operation in ("commit", "rebase") and act.stated and act.branch:
-            self.see(act.branch)
+            self._on_commit(act.branch)
 
     def _learn(self, identity: tuple[str, ...], act: Act) -> None:
         self._known[identity] = act

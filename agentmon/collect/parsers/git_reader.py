@@ -186,6 +186,8 @@ class GitReader:
         if shape.name in ("merge_made", "fast_forward", "merge_failed", "up_to_date"):
             self._merging = (shape.name, state.name, 30)
         found = self._end_block(state)
+        if shape.name != "commit":
+            found += self._undoubt(state)
         return found + self._begin("merge", shape, showing, state)
 
     def _begin(self, merging: str, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
@@ -237,15 +239,16 @@ class GitReader:
         if name == "switched":
             state.detaching = False
             return self._tell(Act("checkout", branch), showing)
-        if name in ("new_worktree", "worktree"):
+        if name in ("new_worktree", "worktree", "worktree_detached", "worktree_reset"):
             self._worktree = 4
             self._held = [h for h in self._held if h.act.operation != "reset"]
-            if name == "worktree":
+            if name != "new_worktree":
                 return []
+            self._history.elsewhere(branch or "")
             return self._tell(Act("branch_create", branch, identity=("branch", branch or ""), moves=False), showing)
         if name in ("detaching", "previous_head"):
             state.detaching = not isinstance(state.block, git_blocks.Clone)
-            return []
+            return self._was_detached(shape, state) if name == "previous_head" else []
         if name == "now_at":
             return self._now_at(shape, showing, state)
         if name == "unstaged":
@@ -286,10 +289,21 @@ class GitReader:
             self._held.append(_Held(act, showing, 6))
         return []
 
+    def _was_detached(self, shape: Shape, state: StreamState) -> list[Finding]:
+        """`Previous HEAD position was …`: what looked like a reset to there was a checkout, on a stream of both."""
+        last = self._held[-1] if self._held else None
+        if last is None or last.act.operation != "reset" or last.showing.stream != state.name:
+            return []
+        if self._history.detached or (last.act.sha or "")[:7] != (shape.sha or "")[:7]:
+            return []
+        self._held.pop()
+        return self._tell(Act("checkout", None, sha=shape.sha), last.showing)
+
     def _commit(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
         sha = (shape.sha or "")[:7]
         act = Act("commit", shape.branch, shape.message, sha=shape.sha, identity=("commit", sha))
-        self._open(state, git_blocks.Commit(act, wide=len(shape.message or "") > 40), showing)
+        wide = len(shape.message or "") > 40
+        self._open(state, git_blocks.Commit(act, wide=wide, root=bool(shape.blanks)), showing)
         return []
 
     def _print(self, shape: Shape, showing: Showing, state: StreamState) -> list[Finding]:
@@ -333,7 +347,7 @@ class GitReader:
             return []
         state.block = None
         if isinstance(block, git_blocks.Commit) and block.act:
-            return self._end_commit(block.act, block.summed, showing, state)
+            return self._end_commit(block, showing, state)
         if isinstance(block, git_blocks.Refs):
             act = block.result(self.branch)
             if act and block.operation == "fetch" and self._is_of_pull(block, state):
@@ -357,14 +371,20 @@ class GitReader:
         first, dots, second = summary.partition("..")
         return bool(dots) and self._history.knows(("range", first[:7], second[:7]))
 
-    def _end_commit(self, act: Act, summed: bool, showing: Showing, state: StreamState) -> list[Finding]:
+    def _end_commit(self, block: git_blocks.Commit, showing: Showing, state: StreamState) -> list[Finding]:
+        act, summed = block.act, block.summed
+        assert act is not None
+        # What no hook has a reason to print: the end of a merge, a first commit, one that is amended.
+        sure = block.dated or block.root or (act.message or "").startswith("Merge ")
         if not summed:
             # On stderr git says this nowhere, behind a label it may be anything, and git cannot commit on another
             # branch than the one that it said we are on: there only the diffstat proves it.
             elsewhere = act.branch is not None and self._history.firmly_off(act.branch)
-            if showing.bare and not elsewhere and (showing.kind != "git" or state.name != "stderr"):
+            if act.message and showing.bare and not elsewhere and (showing.kind != "git" or state.name != "stderr"):
+                if sure:
+                    return self._undoubt(state) + self._tell_commit(act, showing)
                 found = self._undoubt(state) if len(state.doubted) >= _HELD else []
-                state.doubted.append((act, showing))
+                state.doubts(act, showing)
                 return found
             return []
         same = all(d[0].branch == act.branch and d[1].form == showing.form for d in state.doubted)
@@ -408,7 +428,9 @@ class GitReader:
         found: list[Finding] = []
         for state in self._streams.values():
             if state.doubted and state.block is None:
-                found += self._undoubt(state)
+                if state.doubt <= 0:
+                    found += self._undoubt(state)
+                state.doubt -= 1
         if self._worktree:
             self._worktree -= 1
         if self._merging:
@@ -446,7 +468,7 @@ def _inner(block: Block, shape: Shape) -> bool:
             return False  # one fetch tells a place once: this is another
         return shape.name in ("refs", "from_url", "fatal", "error", "merge_failed")
     if isinstance(block, git_blocks.Clone | git_blocks.Rewind):
-        return shape.name in ("fatal", "error", "merge_failed", "submodule", "detaching", "forwarded")
+        return shape.name in ("fatal", "error", "merge_failed", "detaching", "forwarded")
     return False
 
 

@@ -10,7 +10,7 @@ from agentmon.collect.parsers import git_messages, git_prints
 from agentmon.collect.parsers.git_prints import Shape
 
 _NAME = re.compile(git_prints.REF)
-_OWN_STARTS = frozenset({"Merg", "Fast", "Wond", "Firs", "Prep"})  # of what is not in git's catalogues
+_OWN_STARTS = frozenset({"Merg", "Fast", "In-i"})  # of what is not in git's catalogues
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Ref:
 def _commit() -> re.Pattern[str]:
     return re.compile(
         r"^[\[|](?P<branch>[^\]\[\n]{1,200}?)(?P<root> ?[(（][^()\[\]（）]{1,40}[)）])?(?: |(?<=）))"
-        r"(?P<sha>[0-9a-f]{4,40})\] (?P<message>\S.{0,1000}|)$"
+        r"(?P<sha>[0-9a-f]{4,40})\](?: (?P<message>\S.{0,1000}))?$"
     )
 
 
@@ -108,7 +108,7 @@ def moved_range(text: str) -> tuple[str, str] | None:
 
 def read(text: str) -> Shape | None:
     """What git or an orchestrator says in `text`, if it says it with all of it."""
-    if text[:1] in "[|" and "] " in text and (match := _commit().match(text)):
+    if text[:1] in "[|" and "]" in text and (match := _commit().match(text)):
         return _read_commit(match)
     if message := git_messages.read(text):
         return _read_message(*message)
@@ -118,12 +118,8 @@ def read(text: str) -> Shape | None:
         return (
             Shape("merge_made") if text.endswith((" strategy.", " strategy")) or text == "Merge made by ort." else None
         )
-    if text in ("Fast-forward", "Wonderful.") or text.startswith("Fast-forward (no commit"):
+    if text in ("Fast-forward", "In-index merge") or text.startswith("Fast-forward (no commit"):
         return Shape("fast_forward")
-    if text.startswith("First, rewinding head to replay your work on top of it"):
-        return Shape("rewinding")
-    if text.startswith("Preparing worktree (detached HEAD "):
-        return Shape("worktree")
     if text.startswith("To ") and " " not in text[3:] and len(text) < 400:
         return Shape("to_url", blanks=(text[3:],))
     return git_prints.read(text)
@@ -137,7 +133,8 @@ def _read_commit(match: re.Match[str]) -> Shape | None:
         return None
     if " " in name and "HEAD" not in name:
         return None
-    return Shape("commit", branch=None if detached else name, sha=sha, message=match["message"] or None)
+    blanks = ("root",) if match["root"] else ()
+    return Shape("commit", branch=None if detached else name, sha=sha, message=match["message"] or None, blanks=blanks)
 
 
 def _read_message(name: str, blanks: tuple[str, ...]) -> Shape | None:
@@ -149,7 +146,7 @@ def _read_message(name: str, blanks: tuple[str, ...]) -> Shape | None:
             return None
         return Shape(name, branch=first, sha=blanks[1])
     if name in ("now_at", "previous_head"):
-        match = _sha_first().match(first.rstrip("입니다").strip())
+        match = _sha_first().match(first.replace("입니다", "", 1).strip())
         return Shape(name, sha=match[1], message=match[2]) if match else None
     if name == "rebased":
         if " " in first and "HEAD" not in first:
@@ -190,7 +187,7 @@ def likely(text: str) -> bool:
 
 @cache
 def _likely() -> AhoCorasick:
-    inner = {" -> ", "\t", "To ", "Wonderful.", *git_messages.pieces()}  # of lines that go on with what is open, too
+    inner = {" -> ", "\t", "To ", *git_messages.pieces()}  # of lines that go on with what is open, too
     return AhoCorasick([*(inner | needles())], implementation=Implementation.ContiguousNFA)
 
 
@@ -208,7 +205,7 @@ def _hash_ends() -> set[str]:
 def needles() -> frozenset[str]:
     """Substrings of which every line that begins an act holds at least one."""
     own = {
-        "Merge made by ", "Fast-forward", "Preparing worktree (", "First, rewinding head", "stash@{",
+        "Merge made by ", "Fast-forward", "In-index merge", "stash@{",
         "-> FETCH_HEAD", " -> origin/", " -> upstream/",
     }  # fmt: skip
     places = ("http", "/", "git@", "ssh:", "../", "./", "file:", "git:", "github.com", "gitlab.", "bitbucket.")

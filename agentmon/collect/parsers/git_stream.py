@@ -27,6 +27,7 @@ _LOG_MORE = (
     "Binary files",
 )
 _NO_HUNK = (0, 0)
+_DOUBT = 6  # lines that a hook may print behind a line like git's own, on a terminal
 _WIDEST = 1200  # characters that the lines of a box may be put together to
 
 
@@ -47,6 +48,7 @@ class StreamState:
         self.block: Block | None = None
         self.showing: Showing | None = None
         self.doubted: list[tuple[Act, Showing]] = []  # commits without a diffstat, maybe the print of a hook
+        self.doubt = 0  # for how many lines
         self.echo = Echo()
         self.plan: list[Planned] = []  # what the last command that succeeded has done, as far as it is not told yet
         self.range: tuple[str, str] | None = None  # of the fast-forward to come
@@ -56,6 +58,11 @@ class StreamState:
         self._room = 0  # that the last line of the box had left
         self._hunk = _NO_HUNK
         self._log = False
+
+    def doubts(self, act: Act, showing: Showing) -> None:
+        """A commit that the next one may show to be no words of git's. Through pipes no hook writes to stdout."""
+        self.doubted.append((act, showing))
+        self.doubt = _DOUBT if self.name == "tty" else 0
 
     @property
     def attentive(self) -> bool:
