@@ -210,6 +210,7 @@ class Rewind:
     def __init__(self, act: Act) -> None:
         self.act: Act | None = act
         self._patience = 200
+        self._unknown = 5  # lines about a merge, as they are in other languages
 
     def take(self, line: str) -> Take:
         text = _clean(line)
@@ -224,4 +225,5 @@ class Rewind:
         mine = text.startswith(
             (*_APPLYING, "Using index info", "Falling back to", "Auto-merging", "warning:", "M\t", "A\t")
         )
-        return Take.MORE if mine and self._patience > 0 else Take.OVER
+        self._unknown -= not mine
+        return Take.MORE if text and self._unknown >= 0 and self._patience > 0 else Take.OVER
