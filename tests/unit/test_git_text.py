@@ -97,7 +97,7 @@ GIT = [
      "Fehler: Merge der Änderungen fehlgeschlagen.\n", []),
     ("a rebase by patches that ends in a conflict, fr", "Rembobinage préalable de head pour pouvoir rejouer votre travail par-dessus...\nApplication de  add f2\n"
      "Utilisation de l'information de l'index pour reconstruire un arbre de base...\nM\ta\nRetour à un patch de la base et fusion à 3 points...\n"
-     "Fusion automatique de a\nCONFLIT (contenu) : Conflit de fusion dans a\nerreur : Échec d'intégration des modifications.\n", []),
+     "Fusion automatique de a\nCONFLIT (contenu) : Conflit de fusion dans a\nerreur\u00a0: Échec d'intégration des modifications.\n", []),
     ("a stash and its pop", "Saved working directory and index state On main: wip\nDropped refs/stash@{0} (d9a6031329ee51853922102bf9476a85afc9f905)\n",
      [("stash", "main", "wip", None), ("stash", None, None, None)]),
     ("three branches gone", "Deleted branch a (was d7f50e8).\nDeleted branch b (was d7f50e8).\nDeleted remote-tracking branch origin/c (was d7f50e8).\n",

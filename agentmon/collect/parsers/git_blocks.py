@@ -210,11 +210,11 @@ class Rewind:
     def __init__(self, act: Act) -> None:
         self.act: Act | None = act
         self._patience = 200
-        self._unknown = 5  # lines about a merge, as they are in other languages
+        self._unknown = 8  # lines about a merge, as they are in other languages
 
     def take(self, line: str) -> Take:
         text = _clean(line)
-        if failure(text) or text.startswith("Patch failed"):
+        if failure(text) or text.startswith("Patch failed") or '"git rebase --continue"' in text:
             self.act = None
             return Take.LAST
         message = git_messages.read(text)
