@@ -59,6 +59,15 @@ QUOTED = [
     "Config: max_tokens: 1000, input_tokens: 500, output_tokens: 600",
     "Warning: 5000 input tokens, 2000 output tokens would exceed budget",
     "Dataset tokens: input 500, output 600",
+    f"# {PRINT}",
+    f"// usage: {DICT}",
+    f'    """{PRINT}"""',
+    ">>> Usage(input_tokens=1200, output_tokens=350)",
+    f"    usage={DICT},",
+    f'mock_response = {{"usage": {DICT}}}',
+    f"        self.usage = {DICT}",
+    f'    return {{"usage": {DICT}}}',
+    f"| {PRINT} |",
 ]
 
 

@@ -34,7 +34,11 @@ def said(usage: TokenUsage) -> dict[str, Any]:
 # One line of each pattern, and what it says.
 LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "token-usage": ("Token usage: 1,234 input, 56 output", {"input": 1234, "output": 56}),
-    "in-and-out": ("Usage: 1,234 input tokens, 567 output tokens", {"input": 1234, "output": 567}),
+    "in-and-out": ("LLM call 3: 1,234 input tokens, 567 output tokens", {"input": 1234, "output": 567}),
+    "tokens-number-first": (
+        "📊 Tokens: 1,550 (1,200 prompt + 350 completion)",
+        {"input": 1200, "output": 350},
+    ),
     "tokens-in-out": ("Tokens used: 150 (input: 100, output: 50)", {"input": 100, "output": 50}),
     "aider": (
         "Tokens: 2.4k sent, 1.1k cache hit, 38 received. Cost: $0.0065 message, $0.0130 session.",
@@ -211,6 +215,24 @@ OBJECTS: list[tuple[str, list[dict[str, Any]]]] = [
         "2025-01-01T00:00:00Z INFO llm done model=gpt-4o input_tokens=100 output_tokens=50 duration=1.2s",
         [{"input": 100, "output": 50, "model": "gpt-4o"}],
     ),
+    (
+        "model='llama3.2' done=True eval_duration=4709213000 prompt_eval_count=26 eval_count=290",
+        [{"input": 26, "output": 290, "model": "llama3.2"}],
+    ),
+    (
+        "RawMessageStartEvent(message=Message(id='msg_1', content=[], model='claude-opus-4-1', role='assistant', "
+        "usage=Usage(cache_read_input_tokens=20, input_tokens=100, output_tokens=1)), type='message_start')\n"
+        "RawMessageDeltaEvent(delta=Delta(stop_reason='end_turn'), type='message_delta', "
+        "usage=MessageDeltaUsage(output_tokens=50))\n"
+        "ParsedMessageStopEvent(type='message_stop', message=ParsedMessage(id='msg_1', model='claude-opus-4-1', "
+        "usage=Usage(cache_read_input_tokens=20, input_tokens=100, output_tokens=50)))",
+        [{"input": 120, "output": 50, "cache_read": 20, "model": "claude-opus-4-1"}],
+    ),
+    (
+        "RawMessageStartEvent(message=Message(id='msg_1', usage=Usage(input_tokens=100, output_tokens=1)), "
+        "type='message_start')",
+        [{"input": 100}],
+    ),
     ("usage: { promptTokens: 12, completionTokens: 3, totalTokens: 15 }", [{"input": 12, "output": 3}]),
     ("TokenUsage { input_tokens: 100, output_tokens: 20, total_tokens: 120 }", [{"input": 100, "output": 20}]),
     ("usage=TokenUsage{InputTokens:100 OutputTokens:20 TotalTokens:120}", [{"input": 100, "output": 20}]),
@@ -250,6 +272,27 @@ LABELS: list[tuple[str, list[dict[str, Any]]]] = [
         [{"input": 200, "output": 50, "scope": "session"}],
     ),
     ("LLM Prompt Token Usage: 1482\nLLM Completion Token Usage: 47", [{"input": 1482, "output": 47}]),
+    (  # both were printed when it was made, too
+        "LLM Prompt Token Usage: 15\nLLM Completion Token Usage: 4\n"
+        "CompletionUsage(completion_tokens=4, prompt_tokens=15, total_tokens=19)\n"
+        "LLM Prompt Tokens:  15\nLLM Completion Tokens:  4\n",
+        [{"input": 15, "output": 4}],
+    ),
+    (
+        "Embedding Tokens:  20\nLLM Prompt Tokens:  15\nLLM Completion Tokens:  4\nTotal LLM Token Count:  19",
+        [{"input": 15, "output": 4, "scope": "session"}],
+    ),
+    (
+        "prompt eval count:    26 token(s)\nprompt eval duration: 130ms\nprompt eval rate:     200.00 tokens/s\n"
+        "eval count:           290 token(s)\neval rate:            61.5 tokens/s",
+        [{"input": 26, "output": 290}],
+    ),
+    ("Input: 1,200 tokens, output: 350 tokens", [{"input": 1200, "output": 350}]),
+    ("Prompt: 1200 tokens\nCompletion: 350 tokens", [{"input": 1200, "output": 350}]),
+    (
+        "┃ Metric        ┃ Value ┃\n│ Input tokens  │ 1,200 │\n│ Output tokens │ 350   │",
+        [{"input": 1200, "output": 350}],
+    ),
     ("[Usage] Prompt tokens: 10\n[Usage] Response tokens: 5", [{"input": 10, "output": 5}]),
     ("{'completion_tokens': 50,\n 'prompt_tokens': 1121,\n 'total_tokens': 1171}", [{"input": 1121, "output": 50}]),
     ("{\n  inputTokens: 12,\n  outputTokens: 3,\n  totalTokens: 15\n}", [{"input": 12, "output": 3}]),
@@ -293,6 +336,14 @@ def test_labels(text: str, expected: list[dict[str, Any]]) -> None:
         'usage {"prompt_tokens": 5, "completion_tokens": 6}',
         '  "input_tokens": 279,\n  "output_tokens": 117',
         "Output Tokens: 12",
+        "Input: 30000 tokens per minute, Output: 8000 tokens per minute",
+        "Input: 5 files, Output: 7 files",
+        "│ Input tokens  │ 1,200 │ 3,400 │\n│ Output tokens │ 350   │ 600   │",
+        "| gpt-4o | 128,000 input tokens | 16,384 output tokens |",
+        "    usage = Usage(input_tokens=1200, output_tokens=350)",
+        "self.usage = TokenUsage(input_tokens=100, output_tokens=50)",
+        "cost = calc_cost(input_tokens=1200, output_tokens=350)",
+        "The usage of that call: it has 1200 input tokens and 350 output tokens",
         "input_cost_per_token: 2.5e-06",
     ],
 )

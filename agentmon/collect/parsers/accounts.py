@@ -80,8 +80,9 @@ class Accounts:
                 if account.count > (1 if exact or account.exact else 2) and _sums(account, usage):
                     return (self._merged(account, usage, part),)
         account = self._account(usage.tool)
-        for call, whole in self._recent:
+        for at, (call, whole) in enumerate(self._recent):
             if (exact or whole) and _agree(usage, call):
+                self._recent[at] = call, True
                 return ()
         self._recent.append((usage, exact))
         if account.totals and (account.itemized or not account.count):

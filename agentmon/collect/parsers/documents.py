@@ -9,7 +9,7 @@ import orjson
 
 from agentmon.collect.framer import JSON_LIMIT, JSON_MARKS
 from agentmon.collect.parsers import Line
-from agentmon.collect.parsers.quotes import in_backticks
+from agentmon.collect.parsers.quotes import in_backticks, is_code
 from agentmon.events import Stream
 
 NEEDLES = ('{"', '{ "', "[{", "{\n", "[\n", "{ \n")
@@ -145,17 +145,23 @@ class Documents:
         for tried, match in enumerate(_STARTS.finditer(text, 0, end)):
             if tried == _TRIES:
                 return None
-            if in_backticks(text, match.start()) or _in_string(text, match.start()) or _in_prose(text, match.start()):
+            at = match.start()
+            if in_backticks(text, at) or _in_string(text, at) or _in_prose(text, at) or _in_code(text, at):
                 continue
-            value = _loads(text[match.start() : end])
+            value = _loads(text[at:end])
             if value is not None:
-                return Document(value, text, _word(text[: match.start()]))
+                return Document(value, text, _word(text[:at]))
         return None
 
 
 def _in_string(text: str, at: int) -> bool:
     """Whether a document is the text of a tool's call or answer: `content='{"usage": …}'`, `printf '{…}'`."""
     return text[at - 1 : at] in ("'", '"') and _word(text[:at]) in _TEXTS
+
+
+def _in_code(text: str, at: int) -> bool:
+    """Whether source code makes the document: an assignment, or an argument with others behind it."""
+    return is_code(text[:at]) or (text.endswith(",") and re.fullmatch(r"[a-z_]\w{0,60}=", text[:at]) is not None)
 
 
 def _in_prose(text: str, at: int) -> bool:

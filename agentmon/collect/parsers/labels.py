@@ -14,12 +14,15 @@ from agentmon.collect.parsers.quotes import in_backticks, is_unused
 
 NEEDLES = (
     "equests: ", "okens:", "okens =", "okens=", "okens :", "okens':", "oken Usage:", "oken usage:", "oken count:",
-    "oken Count:", "okens Used:", "okens used:", "okens Cached:", "oken_count=", "oken_count:",
+    "oken Count:", "okens Used:", "okens used:", "okens Cached:", "oken_count=", "oken_count:", "eval count:",
+    "okens │", "okens ┃", "okens  ",
+    *(f"{word}: {digit}" for word in ("nput", "rompt") for digit in "123456789"),
 )  # fmt: skip
 _PAIR = re.compile(
     r"(?<![\w\"'])['\"]?(?P<label>[A-Za-z][A-Za-z_]{0,30}(?:[ -][A-Za-z_]{1,20}){0,5})(?P<unit> \(USD\))?'?"
-    rf" {{0,20}}[:=] {{0,30}}(?P<money>\$)?(?P<value>{COUNT}|\d{{1,9}}\.\d{{1,20}})"
-    r"(?P<more>%| ?/ ?\d| ?(?:per|of|left|remaining|saved|max)\b)?"
+    rf" {{0,20}}[:=│┃] {{0,30}}(?P<money>\$)?(?P<value>{COUNT}|\d{{1,9}}\.\d{{1,20}})"
+    r"(?P<tokens> tok(?:en)?s?\b(?:\(s\))?(?!/))?"
+    r"(?P<more>%| {0,20}[│┃] {0,20}\d| ?/ ?\d| ?(?:per|of|left|remaining|saved|max)\b)?"
 )
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TOTAL = ("total", "cumulative", "overall", "session", "final", "grand", "all")
@@ -39,8 +42,13 @@ _ROLES: Mapping[str, str] = {
     "cache creation input tokens": "cache_write_apart",
     "reasoning tokens": "reasoning", "thinking tokens": "reasoning", "reasoning output tokens": "reasoning",
     "thoughts token": "reasoning_apart",
+    "embedding tokens": "embedding",
     "cost": "cost", "cost usd": "cost", "requests": "requests", "successful requests": "requests",
     "api calls": "requests", "calls": "requests", "api requests": "requests",
+}  # fmt: skip
+_BARE: Mapping[str, str] = {  # labels that mean tokens where the word stands behind the figure
+    "input": "input", "prompt": "input", "in": "input", "output": "output", "completion": "output", "out": "output",
+    "response": "output", "prompt eval": "input", "eval": "output", "total": "total",
 }  # fmt: skip
 _GAP = 2  # other lines that may stand between the lines of one block
 _LINES = 24
@@ -64,7 +72,7 @@ def pairs(text: str) -> Iterator[tuple[str, int | float, bool, bool]]:
     """The known labels of a line: role, value, whether it was rounded, whether the label says `total`."""
     first = True
     for match in _PAIR.finditer(text):
-        role, total = _role(match["label"])
+        role, total = _role(match["label"], _BARE if match["tokens"] else _ROLES)
         if role is None or match["more"] or (match["money"] and role != "cost"):
             continue
         if (
@@ -84,14 +92,14 @@ def pairs(text: str) -> Iterator[tuple[str, int | float, bool, bool]]:
             yield role, value[0], value[1], total
 
 
-def _role(label: str) -> tuple[str | None, bool]:
+def _role(label: str, also: Mapping[str, str]) -> tuple[str | None, bool]:
     words = _CAMEL.sub(" ", label).replace("_", " ").replace("-", " ").split()
     while len(words) > 1 and words[0].isupper() and words[0] not in ("LLM",):  # `INFO Input tokens`
         words = words[1:]
     lower = [word.lower() for word in words]
     total = lower[0] in _TOTAL and len(lower) > 1
     plain = " ".join(word for i, word in enumerate(lower) if word not in _FILLER and not (i == 0 and total))
-    return _ROLES.get(plain), total
+    return _ROLES.get(plain, also.get(plain)), total
 
 
 class Labels:
@@ -125,7 +133,8 @@ class Labels:
         for role, value, rounded, total in found:
             self._block.figures.setdefault(role, value)
             self._block.estimated |= rounded
-            self._block.running |= total and role in ("input", "output")
+            # LlamaIndex's counter tells those of embeddings beside the others: it counts everything.
+            self._block.running |= (total and role in ("input", "output")) or role == "embedding"
         self._gap = 0
         self._lines += 1
         if {"input", "output"} <= roles:  # nothing more is to come

@@ -43,6 +43,12 @@ _CITED = re.compile(  # by grep, which names the file; by its number; by the mar
     r"(?:[\w.@~/-]{1,200}\.(?:md|rst|txt|log|json|jsonl|ndjson|html|ya?ml|toml|csv|out|diff|patch)"
     r"|[\w./-]{1,200}\.[a-z]{1,4}(?=[:-]\d{1,7}[:-]\S|[:-]\d{1,7}[:-] {2,}))[:-]\d{1,7}[:-]"
     r"| {0,8}\d{1,7}(?:\t|→|│ |: {2,}|:\")|[+-](?=[\w{\"'])"
+    r"|\s{0,40}(?://|#{1,6} |>>> |\"\"\")"  # and the lines of code that are comments, or typed
+)
+_CODE = re.compile(  # what stands before an object that is made, not printed
+    r"\s{0,80}(?:return|yield|assert|const|let|var|export|raise|expect|(?:self|cls|this)\.)\b"
+    r"|\s{0,80}(?:\w{1,40}\.){1,8}\w{1,40} = $|\s{2,80}[a-z_]\w{0,60}(?:: [\w.\[\]]{1,60})? = $"
+    r"|(?:mock|fake|dummy|stub|expected|example|sample|test|default)\w{0,40} = $"
 )
 # Around figures of no known tool: they are no consumption, or none of this run's.
 _UNUSED_BEFORE = re.compile(  # in the lookahead, the first letters of all these words: a third of the time
@@ -255,6 +261,11 @@ def _in_arguments(text: str) -> bool:
 def is_cited(text: str) -> bool:
     """Whether a line is one of a file, by what stands before it: its number, its name, or a diff's mark."""
     return _CITED.match(text) is not None
+
+
+def is_code(before: str) -> bool:
+    """Whether an object behind these words of its line is made there by source code."""
+    return _CODE.match(before) is not None
 
 
 def in_backticks(text: str, at: int) -> bool:

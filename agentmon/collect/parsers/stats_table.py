@@ -9,7 +9,7 @@ from agentmon.collect.parsers.patterns import COUNT
 from agentmon.events import TokenUsage
 
 NEEDLES = (" Metric ",)
-_HEADER = re.compile(r"^[\s│┃|]{1,20}Metric {2,80}(?P<models>\S.{0,400}?)[\s│┃|]{0,80}$")
+_HEADER = re.compile(r"^[\s│┃|]{1,20}Metric {2,80}(?P<models>[^\s│┃|].{0,400}?)[\s│┃|]{0,80}$")
 _ROW = re.compile(
     r"^[\s│┃|]{1,20}(?:↳ ?)?(?P<label>[A-Z][a-z]{2,10}(?: [A-Z][a-z]{2,10})?) {2,80}(?P<cells>\d.{0,400})$"
 )

@@ -303,12 +303,22 @@ TOKENS: Sequence[Pattern] = (
     Pattern(
         name="in-and-out",
         kind="tokens",
-        regex=PREFIX
-        + _LEAD
-        + rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
+        regex=PREFIX + _LEAD + r"(?:(?:[A-Za-z]{1,20} ){0,2}(?:[Cc]all|[Rr]equest|[Rr]esponse|[Ss]tep|[Tt]urn|[Rr]un)"
+        r"(?: \d{1,6}| done| finished| completed?)?(?::| [-–—]) |[Uu]sed |[Cc]onsumed )?"
+        rf"(?:(?:[Tt]okens?|[Uu]sage|[Tt]oken [Uu]sage)\b:? {{0,4}})?{_IN} (?:input|prompt)(?: tokens?)?"
         rf"(?:,| ?/| ?\+|,? and| ?\||;)? {_OUT} (?:output|completion)(?: tokens?)?+\b"
         rf"(?:(?:,| =) {_TOTAL} (?:total|tokens))?(?! (?:per|left|remaining|saved))",
         needles=(" input tokens", " prompt tokens", " input,", " prompt,", " input /", " input +", " prompt +"),
+        seen_in="orchestrators' own prints",
+    ),
+    Pattern(
+        name="tokens-number-first",
+        kind="tokens",
+        regex=PREFIX + _LEAD + rf"(?:[Cc]ost: \$[\d.]{{1,20}}[^A-Za-z\d]{{1,6}})?"
+        rf"(?:[Tt]okens?(?: [Uu]s(?:ag)?ed?)?|[Uu]sage)\b[^A-Za-z\d]{{0,8}}(?:{_TOTAL}(?: total)?[^A-Za-z\d]{{1,6}})?"
+        rf"{_IN} (?:in|input|prompt)(?: tokens)?[^A-Za-z\d]{{1,8}}{_OUT} (?:out|output|completion)\b"
+        rf"(?:[^A-Za-z\d]{{1,8}}[Cc]ost[^A-Za-z\d]{{1,4}}{_COST})?(?! (?:per|left|remaining|saved))",
+        needles=("okens: ", "okens used", "okens Used", "Usage: ", "usage: "),
         seen_in="orchestrators' own prints",
     ),
     Pattern(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from agentmon.collect.parsers.figures import usage_of
 from agentmon.collect.parsers.labels import Labelled, Labels
 from agentmon.collect.parsers.literals import NotALiteral, Record, read, read_pairs
 from agentmon.collect.parsers.patterns import Matched, Pattern
-from agentmon.collect.parsers.quotes import in_backticks, is_unused
+from agentmon.collect.parsers.quotes import in_backticks, is_code, is_unused
 from agentmon.collect.parsers.stats_table import StatsTable
 from agentmon.collect.parsers.token_patterns import TOKENS
 from agentmon.collect.parsers.token_shapes import shape_in
@@ -27,15 +27,17 @@ _KEYS = 8  # of usage, that are looked at on one line
 _READS = 16  # of literals, that may be tried on one line
 _ENDS = 4  # of an open object, that may turn out to be none
 _BRACKETS = str.maketrans("([{)]}", "((()))")
+_PRINTED = ("usage", "tokens", "namespace", "mappingproxy", "dict", "defaultdict")  # classes whose names are small
+_PARTS_OF_STREAM = ("message_start", "message_delta")
 _PARTS = ("cache_read", "cache_write", "reasoning")
 
 # Keys of usage objects, as reprs, dicts and `util.inspect` print them; JSON's have double quotes and are not ours.
 _OBJECT_NEEDLES = (
     "_tokens=", "_tokens':", "_tokens: ", "_token_count=", "_token_count':", "_token_count: ", "okens: ", "Tokens':",
-    "Tokens=", "Usage(", "Usage {", "UsageMetadata(", "Metrics(",
+    "Tokens=", "Usage(", "Usage {", "UsageMetadata(", "Metrics(", "eval_count=", "eval_count':",
 )  # fmt: skip
 _KEY = re.compile(
-    r"(?:_tokens|_token_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]"
+    r"(?:_tokens|_token_count|eval_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]"
     r"|(?:Usage|UsageMetadata|Metrics)(?:\(| \{)"
 )
 _OPENER = re.compile(r"(?<![\w.])[A-Za-z_][\w.]{0,80} ?[({]|\{")
@@ -83,6 +85,7 @@ class Tokens:
         self._accounts = Accounts()
         self._matched = matched
         self._streams: dict[Stream, _StreamState] = {}
+        self._begun: TokenUsage | None = None
         self.attentive = False  # whether an object, a section or a block of labels is open
 
     def feed(self, line: Line) -> Iterable[Finding]:
@@ -115,7 +118,7 @@ class Tokens:
             found += map(Finding, usages)
             return found
         objects = list(self._objects(state, text))
-        if objects or state.object:
+        if objects or state.object or state.code:
             found += self._labelled(state.labels.close())
             for value, before in objects:
                 found += map(Finding, self._read(value, before))
@@ -125,6 +128,8 @@ class Tokens:
 
     def close(self) -> Iterable[Finding]:
         """What was still open."""
+        if self._begun:
+            yield from map(Finding, self._accounts.place(self._begun))
         for state in self._streams.values():
             yield from self._labelled(state.labels.close())
             yield from self._stats(state.table.close())
@@ -166,7 +171,7 @@ class Tokens:
     def _objects(self, state: "_StreamState", text: str) -> Iterator[tuple[Mapping[str, Any], str]]:
         """The usage objects on this line, with what stands before them; one that does not end here is kept open."""
         done, any_read = 0, False
-        state.reads = _READS
+        state.reads, state.code = _READS, False
         for _ in range(_KEYS):
             hit = _KEY.search(text, done)
             if hit is None:
@@ -175,6 +180,9 @@ class Tokens:
             if span is not None:
                 value, start, done = span
                 any_read = True
+                if _is_code(value, text, start):
+                    state.code = True
+                    continue
                 if in_backticks(text, start) or is_unused(text, start, start):
                     continue
                 yield value, text[max(0, start - 100) : start]
@@ -237,11 +245,27 @@ class Tokens:
             scope = usage.scope if usage.scope == "session" or shape is None or shape.scope is None else shape.scope
             usages.append(replace(usage, scope=scope))
             self._say((shape.name if shape else None) or "object", _figures(usage))
+        if usages and (kind := value.get("type")) in _PARTS_OF_STREAM:
+            usages = self._of_stream(str(kind), usages[0])
         certain = bool(shape and shape.scope) or len(usages) > 1
         if len(usages) > 1 and self._accounts.all_known(usages):
             return
         for usage in usages:
             yield from self._accounts.place(usage, certain=certain or usage.scope == "session")
+
+    def _of_stream(self, kind: str, usage: TokenUsage) -> list[TokenUsage]:
+        """A message of Anthropic's stream is one call: what its begin knows waits for its last figures."""
+        begun, self._begun = self._begun, None
+        if kind == "message_start":
+            self._begun = replace(usage, output_tokens=None, total_tokens=None)  # a placeholder
+            return [begun] if begun else []
+        if begun is None:
+            return [usage]
+        known = {f.name: v for f in fields(TokenUsage) if (v := getattr(usage, f.name)) is not None}
+        whole = replace(begun, **known)
+        if whole.input_tokens is not None and whole.output_tokens is not None:
+            whole = replace(whole, total_tokens=whole.input_tokens + whole.output_tokens)
+        return [whole]
 
     # ------------------------------------------------------------ tables and labels
 
@@ -285,6 +309,7 @@ class _StreamState:
         self.section: str | None = None
         self.section_lines = 0
         self.reads = 0
+        self.code = False  # whether this line makes an object, as source code does
         self.object = ""
         self.object_lines = self.depth = self.ends = 0
 
@@ -308,6 +333,8 @@ class _StreamState:
 def _is_quoted(pattern: Pattern, match: re.Match[str], groups: Mapping[str, str | None]) -> bool:
     """Whether the figures stand in a code span, or are those of nobody's and no consumption."""
     text = match.string
+    if text.startswith("|") and text.rstrip().endswith("|"):  # a row of a Markdown table
+        return True
     known = pattern.tool is not None or pattern.within is not None
     if known and "`" not in text:
         return False
@@ -328,6 +355,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Record) and "details" in value and "input_tokens" in value:
         return {k: v for k, v in value.items() if k != "details"}
     return value
+
+
+def _is_code(value: Mapping[str, Any], text: str, start: int) -> bool:
+    """Whether this is no object, but code that makes one: an assignment, or the call of a function."""
+    if isinstance(value, Record) and value.name[:1].islower() and value.name not in _PRINTED:
+        return text.startswith(f"{value.name}(", start)
+    return is_code(text[:start])
 
 
 def _is_json(text: str, opener: re.Match[str]) -> bool:
