@@ -7,28 +7,36 @@ NEEDLES = (
     "sk-", "sk_", "AIza", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA", "xox", "hf_",
     "gsk_", "xai-", "pplx-", "r8_", "npm_", "earer ", "EARER ", "PRIVATE KEY-----", "ecret_access_key",
     "SECRET_ACCESS_KEY", "x-api-key", "X-API-Key", "X-Api-Key", "X-API-KEY", "_API_KEY", "_api_key", "_Api_Key", "eyJ",
-    "ya29.",
+    "ya29.", "api_key", "api-key", "API-KEY", "Api-Key", "apiKey", "ApiKey", "APIKEY", "apikey", "API_KEY",
+    "ecretAccessKey", "SESSION_TOKEN", "session_token", "uthorization", "@", "rk_live_", "rk_test_", "pypi-AgE",
+    "dckr_pat_", "lsv2_", "tvly-", "SG.", "hooks.slack.com/",
 )  # fmt: skip
 MASK = "[redacted]"
 
 _KEYS = re.compile(
     r"""(?<![A-Za-z0-9])(
       sk-(?:ant|proj|svcacct|admin|or|lf)-[A-Za-z0-9_-]{8,200}      # Anthropic, OpenAI, OpenRouter, Langfuse
-    | sk-[A-Za-z0-9]{20,200} | sk_(?:live|test)_[A-Za-z0-9]{16,200}
+    | sk-[A-Za-z0-9]{20,200} | [sr]k_(?:live|test)_[A-Za-z0-9]{16,200}
     | AIza[A-Za-z0-9_-]{30,60} | ya29\.[A-Za-z0-9_-]{20,500}        # Google
     | gh[pousr]_[A-Za-z0-9]{20,255} | github_pat_[A-Za-z0-9_]{20,255} | glpat-[A-Za-z0-9_-]{16,100}
     | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])
     | xox[abeoprs]-[A-Za-z0-9-]{10,250} | hf_[A-Za-z0-9]{20,100} | gsk_[A-Za-z0-9]{20,100} | xai-[A-Za-z0-9]{20,200}
     | pplx-[A-Za-z0-9]{20,100} | r8_[A-Za-z0-9]{20,100} | npm_[A-Za-z0-9]{30,60}
+    | pypi-AgE[A-Za-z0-9_-]{16,400} | dckr_pat_[A-Za-z0-9_-]{16,100} | lsv2_[ps][tk]_[A-Za-z0-9_]{16,100}
+    | tvly-[A-Za-z0-9-]{20,100} | SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,100}
     | eyJ[A-Za-z0-9_-]{10,4000}\.eyJ[A-Za-z0-9_-]{10,4000}\.[A-Za-z0-9_-]{10,1000}   # a JSON web token
     )""",
     re.VERBOSE,
 )
 _NAMED = re.compile(
-    r"""(\b[Bb]earer\ {1,4} | (?:secret_access_key|x-api-key|_api_key)["']?\ {0,4}[:=]\ {0,4}["']?)
+    r"""(\bbearer\ {1,4}(?=[A-Za-z._~+/=-]{0,100}\d|[A-Za-z._~+/=-]{20})
+      | authorization\\?["']?:\ {0,4}\\?["']?basic\ {1,4}
+      | (?:secret_?access_?key|session_token|api[_-]?key)\\?["']?\ {0,4}[:=]\ {0,4}\\?["']?
+      | \bhooks\.slack\.com/services/)
     (?!\[redacted\]) [A-Za-z0-9._~+/=-]{8,4000}""",
     re.VERBOSE | re.IGNORECASE,
 )
+_PASSWORD = re.compile(r"(://[^\s/:@\"']{0,100}:)[^\s/@\"']{1,200}(?=@)")  # of a URL
 _PEM = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.DOTALL)
 _PEM_END = re.compile(r"-----END [A-Z ]{0,40}PRIVATE KEY-----")
 
@@ -38,6 +46,8 @@ def mask(text: str) -> str:
     if "PRIVATE KEY-----" in text:
         text = _PEM.sub(MASK, text)
     text = _KEYS.sub(MASK, text)
+    if "@" in text:
+        text = _PASSWORD.sub(lambda m: m[1] + MASK, text)
     return _NAMED.sub(lambda m: m[1] + MASK, text)
 
 

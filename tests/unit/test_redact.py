@@ -12,6 +12,12 @@ SECRETS = [
     f"sk-or-v1-{LONG}",
     f"sk-{LONG}",
     f"sk_live_{LONG}",
+    f"rk_live_{LONG}",
+    f"pypi-AgEIcHlwaS5vcmc{LONG}",
+    f"dckr_pat_{LONG}",
+    f"lsv2_pt_{LONG}",
+    f"tvly-dev-{LONG}",
+    f"SG.{LONG[:22]}.{LONG}",
     f"AIza{LONG[:35]}",
     f"ya29.{LONG}",
     f"ghp_{LONG[:36]}",
@@ -41,6 +47,16 @@ NAMED = {
     "Authorization: Bearer abcdefgh12345678": f"Authorization: Bearer {MASK}",
     'x-api-key: "abcdefgh12345678"': f'x-api-key: "{MASK}"',
     "OPENAI_API_KEY=abcdefgh12345678": f"OPENAI_API_KEY={MASK}",
+    "api_key='abcdefgh12345678'": f"api_key='{MASK}'",
+    '{"apiKey": "abcdefgh12345678"}': f'{{"apiKey": "{MASK}"}}',
+    '{\\"api_key\\": \\"abcdefgh12345678\\"}': f'{{\\"api_key\\": \\"{MASK}\\"}}',
+    "api-key: abcdefgh12345678": f"api-key: {MASK}",
+    "AWS_SESSION_TOKEN=abcdefgh/1234+5678": f"AWS_SESSION_TOKEN={MASK}",
+    '"SecretAccessKey": "abcdefgh/1234+5678"': f'"SecretAccessKey": "{MASK}"',
+    "Authorization: Basic dXNlcjpwYXNz": f"Authorization: Basic {MASK}",
+    "https://user:hunter2@github.com/a/b.git": f"https://user:{MASK}@github.com/a/b.git",
+    "postgres://app:s3cret@db:5432/app": f"postgres://app:{MASK}@db:5432/app",
+    "https://hooks.slack.com/services/T0000/B0000/XXXX": f"https://hooks.slack.com/services/{MASK}",
     "aws_secret_access_key = abcdefgh/1234+5678": f"aws_secret_access_key = {MASK}",
 }
 
@@ -49,12 +65,17 @@ NAMED = {
 def test_a_value_behind_its_name(text: str) -> None:
     assert mask(text) == NAMED[text]
     assert mask(mask(text)) == NAMED[text]
+    assert any(needle in text for needle in redact.NEEDLES)
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "task-list",
+        "bearer authentication required",
+        "http://localhost:8080/a@b",
+        "ssh://git@host:22/x",
+        "my_api_key is missing",
         "sk-learn",
         "risk-free-and-very-long-words-here",
         "hf_hub",

@@ -18,29 +18,30 @@ from agentmon.events import Level
 NEEDLES = (
     "ERROR", "CRITICAL", "FATAL", "SEVERE", "WARN", "ERR!", "rror:", "rror]", "rror ", "rror\"", "xception", "arning",
     "arn]", "arn\"", "atal", "panic", "Traceback", "\"level\"", "\"levelname\"", "\"severity\"", "level=", "lvl=",
-    "Interrupt", "Group Traceback", "critical", "npm error",
+    " ERR ", " WRN ", "Interrupt", "Group Traceback", "critical", "npm error",
 )  # fmt: skip
 
 _WORDS: dict[str, Level] = {
     "critical": "error", "crit": "error", "fatal": "error", "error": "error", "err": "error", "severe": "error",
     "alert": "error", "emergency": "error", "panic": "error", "exception": "error", "warning": "warning",
-    "warn": "warning",
+    "warn": "warning", "wrn": "warning",
     "info": "info", "debug": "info", "trace": "info", "notice": "info", "success": "info", "verbose": "info",
 }  # fmt: skip
 _UPPER = re.compile(
-    r"(?:^|[\s\[|:(<-])(CRITICAL|FATAL|SEVERE|ERROR|WARNING|WARN|INFO|DEBUG|TRACE|NOTICE|SUCCESS)(?=$|[\s\]|:)>,-])"
+    r"(?:^|[\s\[|:(<-])(CRITICAL|FATAL|SEVERE|ERROR|ERR|WARNING|WARN|WRN|INFO|DEBUG|TRACE|NOTICE|SUCCESS)(?=$|[\s\]|:)>,-])"
 )
 _LOWER = re.compile(
     r"""\[(critical|fatal|error|warning|warn|info|debug)\s*\]
-      | \b(?:level|lvl)=["']?(critical|fatal|error|warning|warn|info|debug)\b""",
+      | \b(?:level|lvl)=["']?(?i:(critical|fatal|error|warning|warn|info|debug))\b""",
     re.VERBOSE,
 )
 _LOWER_FIRST = re.compile(r"[^a-zA-Z]{0,40}(fatal|error|warning|critical)(?:\[[A-Z]\d+\])?:\s|npm (ERR!|error|warn)\s")
-_MIXED = re.compile(r"^[^a-zA-Z]{0,16}(Error|Warning|Fatal|Critical):\s")
+_MIXED = re.compile(r"^(?:\(node:\d{1,9}\) |[^a-zA-Z]{0,16})(?:Uncaught )?(Error|Warning|Fatal|Critical):\s")
+_WARNED = re.compile(r"^\S.{0,160}?:\d{1,7}: [A-Za-z]{0,40}Warning: ")  # by Python's warnings
 _RAISED = re.compile(
     r"^[\s|+]{0,40}(?:[A-Za-z_][\w.]{0,200})?(Error|Exception|KeyboardInterrupt|SystemExit|Warning)(?:$|:\s|:$)"
 )
-_PANIC = re.compile(r"^(?:panic: |thread '[^']{0,100}' (?:\(\d+\) )?panicked at )")
+_PANIC = re.compile(r"^(?:panic: |Exception in thread \"|thread '[^']{0,100}' (?:\(\d+\) )?panicked at )")
 _PINO: tuple[tuple[int, Level], ...] = ((60, "error"), (50, "error"), (40, "warning"), (10, "info"))
 _OPENER = re.compile(r"[ +|]{0,400}(?:Exception Group )?")
 _TRACEBACK = "Traceback (most recent call last):"
@@ -70,6 +71,8 @@ def level_of(text: str) -> Level:
         return _WORDS[first[first.lastindex or 0].lower().rstrip("!")]
     if match := _MIXED.match(head) or _RAISED.match(head):
         return "warning" if match[1] == "Warning" else "error"
+    if "Warning: " in head and _WARNED.match(head):
+        return "warning"
     return "error" if _PANIC.match(head) else "info"
 
 
@@ -84,6 +87,10 @@ def structured(text: str) -> tuple[Level, float | None] | None:
     if not isinstance(record, dict):
         return None
     value = record.get("level", record.get("levelname", record.get("severity")))
+    if value is None and isinstance(inner := record.get("record"), dict):  # loguru 0.7, serialized
+        record, value = inner, inner.get("level")
+    if isinstance(value, dict):
+        value = value.get("name")
     if isinstance(value, str) and value.lower() in _WORDS:
         level = _WORDS[value.lower()]
     elif isinstance(value, int) and not isinstance(value, bool) and 10 <= value <= 60:  # pino, bunyan
@@ -99,6 +106,8 @@ def _is_structured(text: str) -> bool:
 
 
 def _time(value: Any) -> float | None:
+    if isinstance(value, dict):
+        value = value.get("timestamp")
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float) and value > 0:
