@@ -233,6 +233,13 @@ OBJECTS: list[tuple[str, list[dict[str, Any]]]] = [
         "type='message_start')",
         [{"input": 100}],
     ),
+    (
+        "{\n    'id': 'x',\n    'usage': {\n        'completion_tokens': 50,\n        'prompt_tokens': 100,\n"
+        "        'completion_tokens_details': {\n            'reasoning_tokens': 12,\n        },\n"
+        "        'prompt_tokens_details': {\n            'audio_tokens': None,\n            'cached_tokens': 64,\n"
+        "        },\n    },\n}",
+        [{"input": 100, "output": 50, "cache_read": 64, "reasoning": 12}],
+    ),
     ("usage: { promptTokens: 12, completionTokens: 3, totalTokens: 15 }", [{"input": 12, "output": 3}]),
     ("TokenUsage { input_tokens: 100, output_tokens: 20, total_tokens: 120 }", [{"input": 100, "output": 20}]),
     ("usage=TokenUsage{InputTokens:100 OutputTokens:20 TotalTokens:120}", [{"input": 100, "output": 20}]),

@@ -35,6 +35,7 @@ _PARTS = ("cache_read", "cache_write", "reasoning")
 _OBJECT_NEEDLES = (
     "_tokens=", "_tokens':", "_tokens: ", "_token_count=", "_token_count':", "_token_count: ", "okens: ", "Tokens':",
     "Tokens=", "Usage(", "Usage {", "UsageMetadata(", "Metrics(", "eval_count=", "eval_count':",
+    "usage': {", "usage: {", "usage_metadata': {",
 )  # fmt: skip
 _KEY = re.compile(
     r"(?:_tokens|_token_count|eval_count|Tokens|TokenCount)(?:_details|Details)?'?\s?[=:]"
