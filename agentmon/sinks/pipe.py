@@ -175,7 +175,7 @@ def open_fd(number: int) -> FdSink:
     """The sink of `fd:N`. Raises AgentmonError where it is not open for writing."""
     try:
         mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
-    except OSError:
+    except (OSError, OverflowError):
         raise AgentmonError(f"fd:{number}: not open; pass it on, as in `{number}>file`") from None
     if mode == os.O_RDONLY:
         raise AgentmonError(f"fd:{number}: open for reading only")

@@ -112,6 +112,25 @@ def test_dash_moves_stdout_to_stderr(wrapper: Wrapper) -> None:
     assert messages(check_stream(result.out)) == ["out"]
 
 
+@pytest.mark.parametrize("path", ["/dev/fd/%d", "/proc/self/fd/%d"])
+def test_a_path_that_means_a_descriptor(wrapper: Wrapper, path: str) -> None:
+    """What a shell makes of `-o >(jq)`: the descriptor is ours alone, and gone with us."""
+    read_fd, write_fd = os.pipe()
+    process = wrapper.start(["echo", "out"], "-o", path % write_fd, pass_fds=(write_fd,), stdout=PIPE, stderr=PIPE)
+    os.close(write_fd)
+    with open(read_fd, "rb") as reader:
+        data = reader.read()
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (0, b"out\n", b"")
+    assert messages(check_stream(data)) == ["out"]
+
+
+def test_dev_stdout_is_dash(wrapper: Wrapper) -> None:
+    result = wrapper.run(["echo", "out"], "-o", "/dev/stdout")
+    assert (result.code, result.err) == (0, b"out\n")
+    assert messages(check_stream(result.out)) == ["out"]
+
+
 def test_dash_is_refused_where_both_are_one(wrapper: Wrapper, tmp_path: Path) -> None:
     result = wrapper.bare(["sh", "-c", 'exec "$@" 2>&1', "sh", *wrapper.argv(["touch", tmp_path / "ran"], "-o", "-")])
     assert result.code == 125
@@ -306,6 +325,8 @@ REFUSED = [
     "missing/file",
     "folder",
     "fd:99",
+    "fd:99999999999999999999",
+    "/dev/fd/99",
     "fd:x",
     "unix:",
     "unix:missing/socket",
