@@ -61,6 +61,18 @@ def test_full_disk_and_then_room_again(wrapper: Wrapper, small_disk: Path) -> No
     check_stream(wrapper.run_log())
 
 
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_into_a_file_on_a_disk_that_becomes_full(wrapper: Wrapper, small_disk: Path, stream: str) -> None:
+    """A file takes a part of the last bytes; then the child hears of it, as it would bare."""
+    with open(small_disk / "out", "wb") as out:
+        streams = {"stdout": DEVNULL, "stderr": DEVNULL, stream: out}
+        command = ["sh", "-c", f"head -c 3333333 /dev/zero >&{1 if stream == 'stdout' else 2}"]
+        process = wrapper.start(command, stdin=DEVNULL, **streams)
+        assert exit_code(process) != 0
+    assert (small_disk / "out").stat().st_size == 1 << 20
+    check_stream(wrapper.run_log())
+
+
 def test_disk_that_stays_full(wrapper: Wrapper, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(b"x" * (1 << 20))
     command = ["sh", "-c", "echo out; echo err >&2; exit 3"]
