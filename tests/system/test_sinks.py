@@ -103,6 +103,21 @@ def test_logrotate(wrapper: Wrapper, tmp_path: Path) -> None:
     assert messages(check_stream(old.read_bytes() + path.read_bytes()))[0] == "before"
 
 
+def test_a_named_pipe_in_place_of_the_file_is_not_waited_for(wrapper: Wrapper, tmp_path: Path) -> None:
+    path, old = tmp_path / "events", tmp_path / "events.1"
+    process = _paced(wrapper, "-o", str(path))
+    _say(process, "before")
+    until(lambda: path.exists() and b"before" in path.read_bytes())
+    path.rename(old)
+    os.mkfifo(path)
+    end = time.monotonic() + 0.6  # the path is looked at four times a second
+    until(lambda: _say(process, "more") or time.monotonic() > end)
+    _say(process, "after")
+    _end(process)
+    until(lambda: not [pid for pid in below(os.getpid()) if alive(pid)])
+    assert messages(check_stream(old.read_bytes()))[-1] == "after"
+
+
 # ------------------------------------------------------------------ descriptors
 
 
