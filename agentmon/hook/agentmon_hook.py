@@ -6,8 +6,8 @@ step of ours is guarded. No threads, no locks, no dependencies, nothing read ahe
 Seen with httpx 0.23 to 0.28, httpx2 2.16, aiohttp 3.8 to 3.14, urllib3 1.26 to 2.8 (requests, botocore), and the
 dialects of Anthropic, OpenAI (chat, completions, responses, embeddings), Gemini, Bedrock, Ollama and Cohere.
 
-A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host, dialect, model, usage (as
-the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s (seconds, streams only),
+A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host (and port, where it is not
+the usual one), dialect, model, usage (as the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s (seconds, streams only),
 streamed, complete (false: the reply was not read to its usage), client.
 """
 
@@ -493,6 +493,7 @@ class Decoder:
     def __init__(self, coding: str) -> None:
         self._step: Callable[[bytes], Any] | None = None
         self._inflate: Any = None
+        self._either = coding == "deflate"  # with zlib's head or, against the letter of the standard, without
         if coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(31)
         elif coding == "deflate":
@@ -516,7 +517,15 @@ class Decoder:
             return
         inflate = self._inflate
         while inflate is not None and data:
-            yield inflate.decompress(data, INFLATED)
+            try:
+                piece = inflate.decompress(data, INFLATED)
+            except zlib.error:
+                if not self._either:
+                    raise
+                inflate = self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+                piece = inflate.decompress(data, INFLATED)
+            self._either = False
+            yield piece
             data = inflate.unconsumed_tail
             if inflate.eof and inflate.unused_data:  # a body may be several gzip members
                 data = inflate.unused_data
@@ -620,6 +629,8 @@ class Call:
         if isinstance(name, str) and name and self.id is None:
             self.id = name[:MODEL_LENGTH]
         kind = found.get("type")
+        if not isinstance(kind, str):
+            kind = None
         usage = _usage(found, self.usage)
         if usage is not None:
             if self.dialect in ("anthropic", "bedrock") and self.usage is not None:
@@ -873,7 +884,8 @@ def begin(request: Any, client: str) -> Call | None:
         where = endpoint(request.method, url.raw_path.decode("latin-1"), request.headers)
         if where is None:
             return None
-        return Call(where, url.host, client, getattr(request, "_content", None))
+        host = url.host if url.port is None else f"{url.host}:{url.port}"
+        return Call(where, host, client, getattr(request, "_content", None))
     except Exception:
         return None
 
@@ -1071,7 +1083,7 @@ def _begin_aiohttp(session: Any, method: Any, url: Any, kwargs: Mapping[str, Any
             return None
         body = kwargs.get("json")
         host = host.rpartition("@")[2].rpartition("://")[2].split("/")[0]
-        return Call(where, host.split(":")[0], "aiohttp", kwargs.get("data") if body is None else body)
+        return Call(where, host, "aiohttp", kwargs.get("data") if body is None else body)
     except Exception:
         return None
 
@@ -1173,7 +1185,7 @@ def _begin_urllib3(pool: Any, method: Any, url: Any, args: tuple[Any, ...], kwar
         where = endpoint(method, path.partition("#")[0], headers)
         if where is None:
             return None
-        return Call(where, str(pool.host), "urllib3", kwargs.get("body", args[0] if args else None))
+        return Call(where, f"{pool.host}:{pool.port}", "urllib3", kwargs.get("body", args[0] if args else None))
     except Exception:
         return None
 

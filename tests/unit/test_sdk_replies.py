@@ -206,6 +206,26 @@ def test_an_error_is_a_call_without_figures(status):
     assert (made.record["status"], made.record["usage"]) == (status, None)
 
 
+@pytest.mark.parametrize("wbits", [15, -15])
+def test_deflate_comes_with_and_without_its_head(wbits):
+    packer = zlib.compressobj(wbits=wbits)
+    kind, body = replies.whole("chat", 7)
+    made = call("/v1/chat/completions")
+    made.answered(200, {"Content-Type": kind, "Content-Encoding": "deflate"})
+    made.feed(packer.compress(body) + packer.flush())
+    made.end(complete=True)
+    assert_true(made.record, "chat")
+
+
+def test_a_type_that_is_no_word_hides_no_usage():
+    kind, body = replies.whole("chat", 7)
+    made = call("/v1/chat/completions")
+    made.answered(200, {"Content-Type": kind})
+    made.feed(json.dumps({**json.loads(body), "type": ["a"]}).encode())
+    made.end(complete=True)
+    assert_true(made.record, "chat")
+
+
 def test_what_is_no_reply_is_no_call():
     for status, headers in ((302, {}), (200, {"content-type": "text/html"})):
         made = call("/v1/messages")
@@ -268,6 +288,32 @@ def test_the_reader_names_calls_so_that_each_counts_once(tmp_path):
     ids = [finding.payload.call_id for finding in sdk.SdkReader(str(path)).read()]
     assert ids[0] == ids[1] == "chatcmpl-1"  # through a proxy
     assert len(set(ids)) == 3
+
+
+OLLAMA = {"usage": None, "status": 200, "id": "chatcmpl-1", "host": "localhost:11434", "duration_s": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("records", "calls"),
+    [
+        # small servers draw their ids from few, or have only one
+        ([{"pid": 1, "ts": 1e9 + 5}, {"pid": 2, "ts": 1e9 + 6}], 2),
+        ([{"pid": 1, "ts": 1e9 + 5}, {"pid": 2, "ts": 1e9 + 9, "host": "b"}], 2),
+        # a proxy, which is asked and then asks
+        ([{"pid": 1, "ts": 1e9 + 5, "host": "b"}, {"pid": 2, "ts": 1e9 + 5.01}], 1),
+        ([{"pid": 1, "ts": 1e9 + 5, "host": "b"}, {"pid": 2, "ts": 1e9 + 5.1}, {"pid": 3, "ts": 1e9 + 5, "host": "c"}], 1),
+        (
+            [{"pid": 1, "ts": 1e9 + t, "host": "b"} for t in (5, 5.1)] + [{"pid": p, "ts": 1e9 + 5} for p in (2, 3)],
+            2,
+        ),
+    ],
+)  # fmt: skip
+def test_one_id_is_one_call_only_through_a_proxy(tmp_path, records, calls):
+    path = tmp_path / "f"
+    path.write_text("".join(json.dumps(OLLAMA | record) + "\n" for record in records))
+    ids = [finding.payload.call_id for finding in sdk.SdkReader(str(path)).read()]
+    assert len(ids) == len(records)
+    assert len(set(ids)) == calls
 
 
 def test_prepare_goes_in_front_of_pythonpath_once(tmp_path):

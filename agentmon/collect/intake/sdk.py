@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agentmon.collect.intake import Prepared, Tail
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FILE_VARIABLE = b"AGENTMON_SDK_FILE"
 HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "hook")
 _IDS_KEPT = 100_000
+_SAME_ID_KEPT = 64
+_CLOCK_S = 0.1
 _LONGEST = 1 << 20
 _TOOLS = {  # process names of tools that the output parsers know by another or the same name
     "aider": "aider", "mini": "mini-swe-agent", "mini-swe-agent": "mini-swe-agent", "sweagent": "swe-agent",
@@ -66,7 +68,7 @@ class SdkReader:
 
     def __init__(self, path: str) -> None:
         self._tail = Tail(path)
-        self._ids: set[tuple[int | None, str]] = set()
+        self._ids: dict[str, list[_Told]] = {}
         self._count = 0
 
     def read(self) -> Iterable[Finding]:
@@ -91,18 +93,37 @@ class SdkReader:
         return self.read()
 
     def _call_id(self, record: Mapping[str, Any]) -> str:
-        """The reply's own id, which other sources know too. Some servers give all replies the same one; but what comes
-        from two processes under one id is one call that went through a proxy."""
+        """The reply's own id, which other sources know too. Many servers give an id again, small ones all the time; but
+        what two processes tell of two places at one time, under one id, is one call that went through a proxy."""
         pid, name = _whole(record.get("pid")), record.get("id")
-        if isinstance(name, str) and name:
-            key = (pid, name)
-            if key not in self._ids:
-                if len(self._ids) >= _IDS_KEPT:
-                    self._ids.clear()
-                self._ids.add(key)
-                return name
-            return f"{name}#{self._count}"
-        return f"sdk-{pid}-{self._count}"
+        if not isinstance(name, str) or not name:
+            return f"sdk-{pid}-{self._count}"
+        told = self._ids.get(name)
+        if told is None:
+            if len(self._ids) >= _IDS_KEPT:
+                self._ids.clear()
+            told = self._ids[name] = []
+        place, end, seconds = record.get("host"), record.get("ts"), _seconds(record.get("duration_s"))
+        timed = isinstance(end, float) and seconds is not None
+        start, end = (end - seconds, end) if timed else (float("-inf"), float("inf"))
+        for one in told:
+            if one.begun - _CLOCK_S <= end and start <= one.ended + _CLOCK_S and pid not in one.places:
+                if place is None or place not in one.places.values():
+                    one.places[pid] = place
+                    return one.call_id
+        call_id = f"{name}#{self._count}" if told else name
+        told.append(_Told(call_id, start, end, {pid: place}))
+        del told[:-_SAME_ID_KEPT]
+        return call_id
+
+
+class _Told(NamedTuple):
+    """A call, its time in Unix seconds, and who saw it: the server's host by process."""
+
+    call_id: str
+    begun: float
+    ended: float
+    places: dict[int | None, Any]
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
