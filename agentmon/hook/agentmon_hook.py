@@ -8,7 +8,7 @@ dialects of Anthropic, OpenAI (chat, completions, responses, embeddings), Gemini
 
 A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host (and port, where it is not
 the usual one), dialect, model, usage (as the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s (seconds, streams only),
-streamed, complete (false: the reply was not read to its usage), client.
+streamed, complete (false: the reply was not read to its usage), client; again, for the reply of a call made before.
 """
 
 from __future__ import annotations
@@ -51,25 +51,31 @@ _ENDPOINTS = re.compile(
     r"|(?P<ollama>/api/(?:chat|generate|embed|embeddings))$"
     r"|(?P<cohere>/v[12]/(?:chat|embed|rerank))$"
 )
+_MADE_BEFORE = re.compile(r"/(?P<dialect>responses|interactions)/[^/]+$")  # asked for again: it worked in background
 _DIALECTS = ("anthropic", "chat", "completions", "responses", "embeddings", "gemini", "bedrock", "interactions",
              "ollama", "cohere")  # fmt: skip
 _SURE = re.compile(r"/v\d[a-z0-9]*/[^/]+$|/openai/|/deployments/")
 
 
 class Endpoint:
-    """What a request's path tells. weak: other services have such paths too, so the reply must show what it is."""
+    """What a request's path tells. weak: other services have such paths too, so the reply must show what it is; again:
+    it asks for the reply of a call that was made before."""
 
-    __slots__ = ("dialect", "model", "streams", "weak")
+    __slots__ = ("again", "dialect", "model", "streams", "weak")
 
-    def __init__(self, dialect: str, model: str | None, weak: bool, streams: bool) -> None:
-        self.dialect, self.model, self.weak, self.streams = dialect, model, weak, streams
+    def __init__(self, dialect: str, model: str | None, weak: bool, streams: bool, again: bool = False) -> None:
+        self.dialect, self.model, self.weak, self.streams, self.again = dialect, model, weak, streams, again
 
 
 def endpoint(method: Any, path: str, headers: Any = None) -> Endpoint | None:
     """The LLM endpoint that a request goes to, None for any other request."""
-    if _text(method).upper() != "POST":
+    method = _text(method).upper()
+    if method not in ("POST", "GET"):
         return None
     path = path.partition("?")[0].rstrip("/")
+    if method == "GET":
+        made = _MADE_BEFORE.search(path)
+        return None if made is None else Endpoint(made.group("dialect"), None, weak=True, streams=False, again=True)
     match = _ENDPOINTS.search(path)
     if match is None:
         return None
@@ -541,7 +547,7 @@ class Call:
     """One request to an LLM endpoint, from its start to the line that tells of it."""
 
     def __init__(self, where: Endpoint, host: str, client: str, body: Any = None) -> None:
-        self.dialect, self._weak, self.streamed = where.dialect, where.weak, where.streams
+        self.dialect, self._weak, self.streamed, self._again = where.dialect, where.weak, where.streams, where.again
         self.model: str | None = None
         self._asked_model, self._body_sent = where.model, body
         self._host, self._client = host, client
@@ -702,6 +708,7 @@ class Call:
             "status": self.status, "error": self.error, "duration_s": round(now - self._start, 6),
             "time_to_first_token_s": round(self.first - self._start, 6) if self.first and self.streamed else None,
             "streamed": self.streamed, "complete": self.complete, "client": self._client,
+            **({"again": True} if self._again else {}),
         }  # fmt: skip
 
     def _counted_by_header(self, headers: Any) -> None:

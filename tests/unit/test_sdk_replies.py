@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from agentmon.collect.intake import sdk
 from agentmon.hook import agentmon_hook as hook
+from agentmon.usage import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 BOTH = [
@@ -193,6 +194,8 @@ def test_endpoints_are_known_by_their_paths(path, dialect):
 def test_other_paths_are_no_calls(path):
     assert hook.endpoint("POST", path) is None
     assert hook.endpoint("GET", "/v1/messages") is None
+    assert hook.endpoint("GET", "/v1/responses") is None
+    assert hook.endpoint("GET", "/v1/responses/resp_1/input_items") is None
 
 
 def test_messages_elsewhere_are_known_by_their_header():
@@ -314,6 +317,35 @@ def test_one_id_is_one_call_only_through_a_proxy(tmp_path, records, calls):
     ids = [finding.payload.call_id for finding in sdk.SdkReader(str(path)).read()]
     assert len(ids) == len(records)
     assert len(set(ids)) == calls
+
+
+def test_a_reply_that_is_made_in_the_background_tells_when_it_is_asked_for(tmp_path):
+    path = tmp_path / "f"
+    usage = {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}
+
+    def ask(method, where, answer, at):
+        made = hook.Call(hook.endpoint(method, where), "api.example", "test")
+        made.silent = True
+        made.answered(200, {"Content-Type": "application/json"})
+        made.feed(json.dumps({"object": "response", "model": "m", **answer}).encode())
+        made.end(complete=True)
+        if made.record is not None:
+            with path.open("a") as file:
+                file.write(json.dumps({**made.record, "ts": 1e9 + at, "duration_s": 0.5}) + "\n")
+
+    ask("GET", "/v1/responses/r0?x=1", {"id": "r0", "usage": usage}, 1)  # made in another run
+    ask("POST", "/v1/responses", {"id": "r1", "status": "queued", "usage": None}, 2)
+    ask("GET", "/v1/responses/r1", {"id": "r1", "status": "in_progress", "usage": None}, 3)
+    ask("GET", "/v1/responses/r1", {"id": "r1", "status": "completed", "usage": usage}, 9)
+    ask("GET", "/v1/responses/r1", {"id": "r1", "status": "completed", "usage": usage}, 10)
+    ask("POST", "/v1/responses", {"id": "r2", "status": "completed", "usage": usage}, 11)
+    ask("GET", "/v1/responses/r2", {"id": "r2", "status": "completed", "usage": usage}, 12)
+    told = [finding.payload for finding in sdk.SdkReader(str(path)).read()]
+    assert [(u.call_id, u.input_tokens, u.duration_s) for u in told] == [("r1", None, 0.5), ("r1", 5, 7.5), ("r2", 5, 0.5)]
+    ledger = Ledger()
+    for one in told:
+        ledger.add("main", one)
+    assert (ledger.totals().input_tokens, ledger.calls(), ledger.calls_unknown()) == (10, 2, 0)
 
 
 def test_prepare_goes_in_front_of_pythonpath_once(tmp_path):

@@ -19,6 +19,7 @@ FILE_VARIABLE = b"AGENTMON_SDK_FILE"
 HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "hook")
 _IDS_KEPT = 100_000
 _SAME_ID_KEPT = 64
+_OPEN_KEPT = 10_000
 _CLOCK_S = 0.1
 _LONGEST = 1 << 20
 _TOOLS = {  # process names of tools that the output parsers know by another or the same name
@@ -69,6 +70,7 @@ class SdkReader:
     def __init__(self, path: str) -> None:
         self._tail = Tail(path)
         self._ids: dict[str, list[_Told]] = {}
+        self._open: dict[str, _Told] = {}  # calls that were answered before their usage was known
         self._count = 0
 
     def read(self) -> Iterable[Finding]:
@@ -79,9 +81,14 @@ class SdkReader:
             record = parsed(line)
             if record is None:
                 continue
-            self._count += 1
-            usage = usage_of(record, self._call_id(record))
             at = record.get("ts")
+            if record.get("again") is True:
+                usage = self._answered(record)
+                if usage is None:
+                    continue
+            else:
+                self._count += 1
+                usage = usage_of(record, self._call_id(record))
             yield Finding(usage, time=at if isinstance(at, float) and 1e9 < at < 1e11 else None)
 
     def interests(self) -> Mapping[int, int]:
@@ -114,7 +121,22 @@ class SdkReader:
         call_id = f"{name}#{self._count}" if told else name
         told.append(_Told(call_id, start, end, {pid: place}))
         del told[:-_SAME_ID_KEPT]
+        if record.get("usage") is None and record.get("status") == 200:
+            self._open[name] = told[-1]
+            if len(self._open) > _OPEN_KEPT:
+                del self._open[next(iter(self._open))]
         return call_id
+
+    def _answered(self, record: Mapping[str, Any]) -> TokenUsage | None:
+        """A reply that was asked for once more: news where it is that of a call of this run that works in the
+        background, and is at its end now."""
+        name = record.get("id")
+        if not isinstance(name, str) or name not in self._open or not isinstance(record.get("usage"), dict):
+            return None
+        made, ended = self._open.pop(name), record.get("ts")
+        timed = isinstance(ended, float) and ended >= made.begun
+        took = round(ended - made.begun, 6) if timed and made.begun > 0 else None
+        return usage_of({**record, "duration_s": took, "time_to_first_token_s": None}, made.call_id)
 
 
 class _Told(NamedTuple):
