@@ -6,9 +6,10 @@ step of ours is guarded. No threads, no locks, no dependencies, nothing read ahe
 Seen with httpx 0.23 to 0.28, httpx2 2.16, aiohttp 3.8 to 3.14, urllib3 1.26 to 2.8 (requests, botocore), and the
 dialects of Anthropic, OpenAI (chat, completions, responses, embeddings), Gemini, Bedrock, Ollama and Cohere.
 
-A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host (and port, where it is not
-the usual one), dialect, model, usage (as the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s (seconds, streams only),
-streamed, complete (false: the reply was not read to its usage), client; again, for the reply of a call made before.
+A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host (with its port), dialect,
+model, usage (as the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s
+(seconds, streams only), streamed, complete (false: the reply was not read to its usage), client; again (true) for the
+reply of a call that was made before.
 """
 
 from __future__ import annotations

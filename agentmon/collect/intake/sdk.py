@@ -110,14 +110,13 @@ class SdkReader:
             if len(self._ids) >= _IDS_KEPT:
                 self._ids.clear()
             told = self._ids[name] = []
-        place, end, seconds = record.get("host"), record.get("ts"), _seconds(record.get("duration_s"))
-        timed = isinstance(end, float) and seconds is not None
-        start, end = (end - seconds, end) if timed else (float("-inf"), float("inf"))
+        place, (start, end) = record.get("host"), _span(record)
         for one in told:
-            if one.begun - _CLOCK_S <= end and start <= one.ended + _CLOCK_S and pid not in one.places:
-                if place is None or place not in one.places.values():
-                    one.places[pid] = place
-                    return one.call_id
+            at_one_time = one.begun - _CLOCK_S <= end and start <= one.ended + _CLOCK_S
+            elsewhere = place is None or place not in one.places.values()
+            if at_one_time and elsewhere and pid not in one.places:
+                one.places[pid] = place
+                return one.call_id
         call_id = f"{name}#{self._count}" if told else name
         told.append(_Told(call_id, start, end, {pid: place}))
         del told[:-_SAME_ID_KEPT]
@@ -133,9 +132,8 @@ class SdkReader:
         name = record.get("id")
         if not isinstance(name, str) or name not in self._open or not isinstance(record.get("usage"), dict):
             return None
-        made, ended = self._open.pop(name), record.get("ts")
-        timed = isinstance(ended, float) and ended >= made.begun
-        took = round(ended - made.begun, 6) if timed and made.begun > 0 else None
+        made = self._open.pop(name)
+        took = round(_span(record)[1] - made.begun, 6)  # (what is not finite is no duration)
         return usage_of({**record, "duration_s": took, "time_to_first_token_s": None}, made.call_id)
 
 
@@ -146,6 +144,14 @@ class _Told(NamedTuple):
     begun: float
     ended: float
     places: dict[int | None, Any]
+
+
+def _span(record: Mapping[str, Any]) -> tuple[float, float]:
+    """When a call began and ended, in Unix seconds; any time, where that is not known."""
+    end, took = record.get("ts"), _seconds(record.get("duration_s"))
+    if not isinstance(end, float) or took is None:
+        return float("-inf"), float("inf")
+    return end - took, end
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
