@@ -349,6 +349,38 @@ def test_a_reply_that_is_made_in_the_background_tells_when_it_is_asked_for(tmp_p
     assert (ledger.totals().input_tokens, ledger.calls(), ledger.calls_unknown()) == (10, 2, 0)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_compactions_and_advisors_are_not_in_the_calls_own_figures(tmp_path, streamed):
+    def figures_of(given, made, read=0, written=0):
+        return {"input_tokens": given, "output_tokens": made, "cache_read_input_tokens": read,
+                "cache_creation_input_tokens": written}  # fmt: skip
+
+    usage = figures_of(23_000, 1_000, 7) | {
+        "iterations": [
+            {"type": "compaction", **figures_of(180_000, 3_500, 0, 40)},
+            {"type": "message", **figures_of(23_000, 1_000, 7)},
+            {"type": "advisor_message", "model": "large", **figures_of(800, 1_600)},
+        ]
+    }
+    made = call("/v1/messages")
+    if streamed:
+        made.answered(200, {"Content-Type": "text/event-stream"})
+        start = {"type": "message_start", "message": {"id": "msg_1", "model": "small", "usage": figures_of(3, 1)}}
+        for event in (start, {"type": "message_delta", "delta": {}, "usage": usage}, {"type": "message_stop"}):
+            made.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+    else:
+        made.answered(200, {"Content-Type": "application/json"})
+        made.feed(json.dumps({"type": "message", "id": "msg_1", "model": "small", "usage": usage}).encode())
+        made.end(complete=True)
+    path = tmp_path / "f"
+    path.write_text(json.dumps(made.record) + "\n")
+    own, advice = (finding.payload for finding in sdk.SdkReader(str(path)).read())
+    assert (own.model, *figures(own)) == ("small", 203_047, 4_500, 7, 40, None)
+    assert own.total_tokens == 207_547
+    assert (advice.model, *figures(advice)) == ("large", 800, 1_600, 0, 0, None)
+    assert (own.call_id, advice.call_id) == ("msg_1", "msg_1/advisor-1")
+
+
 def test_prepare_goes_in_front_of_pythonpath_once(tmp_path):
     first = sdk.prepare(str(tmp_path), {b"PYTHONPATH": b"/a:/b"}, [], False)
     hook_folder = str(ROOT / "agentmon" / "hook").encode()

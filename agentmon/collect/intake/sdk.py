@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from agentmon.collect.intake import Prepared, Tail
 
 if TYPE_CHECKING:
+    from agentmon.collect.parsers.usage_shapes import Counts
     from agentmon.events import Finding, TokenUsage
 
 FILE_VARIABLE = b"AGENTMON_SDK_FILE"
@@ -20,6 +21,7 @@ HOOK = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.absp
 _IDS_KEPT = 100_000
 _SAME_ID_KEPT = 64
 _OPEN_KEPT = 10_000
+_ITERATIONS = 100
 _CLOCK_S = 0.1
 _LONGEST = 1 << 20
 _TOOLS = {  # process names of tools that the output parsers know by another or the same name
@@ -89,7 +91,8 @@ class SdkReader:
             else:
                 self._count += 1
                 usage = usage_of(record, self._call_id(record))
-            yield Finding(usage, time=at if isinstance(at, float) and 1e9 < at < 1e11 else None)
+            for one in (usage, *advice_of(record, usage)):
+                yield Finding(one, time=at if isinstance(at, float) and 1e9 < at < 1e11 else None)
 
     def interests(self) -> Mapping[int, int]:
         """None: it is only tailed."""
@@ -174,6 +177,8 @@ def usage_of(record: Mapping[str, Any], call_id: str | None) -> TokenUsage:
 
     raw = record.get("usage")
     found = (counts(raw, named=True) if isinstance(raw, dict) else None) or Counts()
+    for entry in _beside(raw, "compaction"):
+        found = _added(found, counts(entry, named=True) or Counts())
     output, reasoning, total = found.output, found.reasoning, found.total
     if record.get("dialect") == "embeddings" and found.input is not None and not output:
         output, total = 0, found.input  # embeddings generate nothing
@@ -199,6 +204,36 @@ def usage_of(record: Mapping[str, Any], call_id: str | None) -> TokenUsage:
         time_to_first_token_s=_seconds(record.get("time_to_first_token_s")),
         status=_whole(record.get("status")),
     )
+
+
+def advice_of(record: Mapping[str, Any], usage: TokenUsage) -> list[TokenUsage]:
+    """What other models were asked within a call (Anthropic's advisors), which `usage` does not hold: they have prices
+    of their own, so each is a call of its own."""
+    entries = _beside(record.get("usage"), "advisor_message")
+    return [
+        usage_of(
+            {**record, "usage": entry, "model": entry.get("model"), "complete": True, "duration_s": None,
+             "time_to_first_token_s": None},
+            f"{usage.call_id}/advisor-{n}",
+        )
+        for n, entry in enumerate(entries, 1)
+    ]  # fmt: skip
+
+
+def _beside(raw: Any, kind: str) -> list[dict[str, Any]]:
+    """Samplings within a call that its own figures leave out (anthropic 2.12: BetaIterationsUsage)."""
+    entries = raw.get("iterations") if isinstance(raw, dict) else None
+    if not isinstance(entries, list):
+        return []
+    return [entry for entry in entries[:_ITERATIONS] if isinstance(entry, dict) and entry.get("type") == kind]
+
+
+def _added(one: Counts, other: Counts) -> Counts:
+    """Field by field; what only one of them knows stays."""
+    from dataclasses import replace
+
+    pairs = ((name, getattr(one, name), getattr(other, name)) for name in one.__slots__)
+    return replace(one, **{name: a if b is None else b if a is None else a + b for name, a, b in pairs})
 
 
 def _whole(value: Any) -> int | None:
