@@ -381,6 +381,23 @@ def test_compactions_and_advisors_are_not_in_the_calls_own_figures(tmp_path, str
     assert (own.call_id, advice.call_id) == ("msg_1", "msg_1/advisor-1")
 
 
+@pytest.mark.parametrize(
+    ("usage", "found"),
+    [
+        # what is zero is left out: nothing but thoughts until the limit, a prompt that was refused
+        ({"promptTokenCount": 10, "thoughtsTokenCount": 50, "totalTokenCount": 60}, (10, 50, None, None, 50)),
+        ({"promptTokenCount": 10, "totalTokenCount": 10}, (10, 0, None, None, None)),
+        ({"promptTokenCount": 10, "toolUsePromptTokenCount": 3, "totalTokenCount": 13}, (13, 0, None, None, None)),
+        ({"promptTokenCount": 10}, (10, None, None, None, None)),
+        # the interactions API
+        ({"total_input_tokens": 10, "total_output_tokens": 5, "total_thought_tokens": 7, "total_cached_tokens": 2,
+          "total_tool_use_tokens": 3, "total_tokens": 25}, (13, 12, 2, None, 7)),
+    ],
+)  # fmt: skip
+def test_geminis_parts(usage, found):
+    assert figures(sdk.usage_of({"usage": usage, "status": 200, "complete": True}, "x")) == found
+
+
 def test_prepare_goes_in_front_of_pythonpath_once(tmp_path):
     first = sdk.prepare(str(tmp_path), {b"PYTHONPATH": b"/a:/b"}, [], False)
     hook_folder = str(ROOT / "agentmon" / "hook").encode()
