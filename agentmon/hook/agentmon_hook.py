@@ -4,7 +4,8 @@ Passive: the program reads its replies as ever; what passes is looked at, only w
 step of ours is guarded. No threads, no locks, no dependencies, nothing read ahead. Python 3.9 and newer.
 
 Seen with httpx 0.23 to 0.28, httpx2 2.16, aiohttp 3.8 to 3.14, urllib3 1.26 to 2.8 (requests, botocore), and the
-dialects of Anthropic, OpenAI (chat, completions, responses, embeddings), Gemini, Bedrock, Ollama and Cohere.
+dialects of Anthropic, OpenAI (chat, completions, responses, embeddings, audio, images), Gemini, Bedrock, Ollama and
+Cohere.
 
 A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host (with its port), dialect,
 model, usage (as the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s
@@ -51,10 +52,11 @@ _ENDPOINTS = re.compile(
     r"|(?P<interactions>/v\d[a-z0-9]*/interactions)$"
     r"|(?P<ollama>/api/(?:chat|generate|embed|embeddings))$"
     r"|(?P<cohere>/v[12]/(?:chat|embed|rerank))$"
+    r"|(?P<media>/(?:audio/(?:transcriptions|translations|speech)|images/(?:generations|edits)))$"
 )
 _MADE_BEFORE = re.compile(r"/(?P<dialect>responses|interactions)/[^/]+$")  # asked for again: it worked in background
 _DIALECTS = ("anthropic", "chat", "completions", "responses", "embeddings", "gemini", "bedrock", "interactions",
-             "ollama", "cohere")  # fmt: skip
+             "ollama", "cohere", "media")  # fmt: skip
 _SURE = re.compile(r"/v\d[a-z0-9]*/[^/]+$|/openai/|/deployments/")
 
 
@@ -83,7 +85,7 @@ def endpoint(method: Any, path: str, headers: Any = None) -> Endpoint | None:
     found = match.groupdict()
     dialect = next(name for name in _DIALECTS if found[name])
     model = found["gemini_model"] or found["bedrock_model"]
-    weak = dialect in ("ollama", "cohere")
+    weak = dialect in ("ollama", "cohere", "media")  # (of the last, some models count seconds or pictures)
     if dialect == "anthropic":  # many services have messages
         weak = not path.endswith("/v1/messages") and not _header(headers, "anthropic-version")
         if weak or "/threads/" in path:
@@ -317,7 +319,8 @@ def _may_tell(line: bytes) -> bool:
 
 
 _CLOSING = frozenset(("message_stop", "response.completed", "response.incomplete", "response.failed", "response.done",
-                      "interaction.complete", "interaction.completed"))  # fmt: skip
+                      "interaction.complete", "interaction.completed", "transcript.text.done", "speech.audio.done",
+                      "image_generation.completed", "image_edit.completed"))  # fmt: skip
 _LOOKED_AT = 6  # lines of a stream that are parsed for their model, if they tell no usage
 
 
@@ -576,7 +579,12 @@ class Call:
         self.status = int(status)
         kind = _header(headers, "content-type").partition(";")[0].strip().lower()
         self._counted_by_header(headers)
-        if 300 <= self.status < 400 or kind == "text/html" or (self.status >= 400 and self._weak):
+        if (
+            300 <= self.status < 400
+            or kind == "text/html"
+            or kind.startswith("audio/")
+            or (self.status >= 400 and self._weak)
+        ):
             self.over = True
             return False
         if self.status >= 400:
@@ -683,7 +691,7 @@ class Call:
             self.complete = self.complete or complete
             if self._pid != os.getpid():  # a fork has its parent's calls in memory
                 return
-            if self._weak and self.usage is None:
+            if self._weak and (self.usage is None or "seconds" in self.usage):
                 return
             self.record = self._record()
             if not self.silent:
@@ -893,7 +901,11 @@ def begin(request: Any, client: str) -> Call | None:
         if where is None:
             return None
         host = url.host if url.port is None else f"{url.host}:{url.port}"
-        return Call(where, host, client, getattr(request, "_content", None))
+        body = getattr(request, "_content", None)
+        if body is None and where.dialect == "media":  # a form
+            fields = {field.name: field.value for field in request.stream.fields if hasattr(field, "value")}
+            body = {"model": _text(fields["model"])} if "model" in fields else None
+        return Call(where, host, client, body)
     except Exception:
         return None
 

@@ -398,6 +398,30 @@ def test_geminis_parts(usage, found):
     assert figures(sdk.usage_of({"usage": usage, "status": 200, "complete": True}, "x")) == found
 
 
+SPOKEN = {"type": "tokens", "input_tokens": 14, "input_token_details": {"audio_tokens": 14}, "output_tokens": 45,
+          "total_tokens": 59}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "told"),
+    [
+        ("audio/transcriptions", "application/json", {"text": "hi", "usage": SPOKEN}, (14, 45)),
+        ("audio/transcriptions", "text/event-stream", {"type": "transcript.text.done", "usage": SPOKEN}, (14, 45)),
+        ("audio/transcriptions", "application/json", {"usage": {"type": "duration", "seconds": 7}}, None),
+        ("audio/transcriptions", "application/json", {"text": "whisper tells none"}, None),
+        ("audio/speech", "audio/mpeg", {"usage": SPOKEN}, None),
+        ("images/generations", "application/json", {"data": [{"b64": "A" * (1 << 20)}], "usage": SPOKEN}, (14, 45)),
+    ],
+)  # fmt: skip
+def test_audio_and_images_that_are_counted_in_tokens(path, kind, body, told):
+    made = call(f"/v1/{path}")
+    if made.answered(200, {"Content-Type": kind}):
+        made.feed((b"data: %s\n\n" if kind.startswith("text") else b"%s") % json.dumps(body).encode())
+        made.end(complete=True)
+    usage = sdk.usage_of(made.record, "x") if made.record is not None else None
+    assert (usage and (usage.input_tokens, usage.output_tokens)) == told
+
+
 def test_prepare_goes_in_front_of_pythonpath_once(tmp_path):
     first = sdk.prepare(str(tmp_path), {b"PYTHONPATH": b"/a:/b"}, [], False)
     hook_folder = str(ROOT / "agentmon" / "hook").encode()
