@@ -100,6 +100,11 @@ class ProcessMetrics:
     status: str
     tree: Tree
 
+    @property
+    def peak_mb(self) -> float | None:
+        """How much memory the tree has had at least, by this sample: at the end, as much as one of its processes."""
+        return self.memory_mb if self.status == "dead" else self.tree.memory_mb
+
 
 @quick
 @dataclass(frozen=True, slots=True)

@@ -84,8 +84,8 @@ def apply(state: RunTelemetry, event: Event) -> None:
     payload = event.payload
     if isinstance(payload, ProcessMetrics):
         state.process_metrics = payload
-        if payload.tree.memory_mb is not None:
-            state.peak_memory_mb = max(state.peak_memory_mb or 0.0, payload.tree.memory_mb)
+        if payload.peak_mb is not None:
+            state.peak_memory_mb = max(state.peak_memory_mb or 0.0, payload.peak_mb)
         return
     agent = _agent(state, event.agent_id, event.team_id)
     agent.last_updated = event.timestamp

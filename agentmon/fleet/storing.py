@@ -151,11 +151,10 @@ class _Run:
         if self.heard is None and level in (None, "error"):
             self.heard = event
         if isinstance(payload, ProcessMetrics):
-            tree = payload.tree
             self.sample = event
-            self.minutes.setdefault(int(event.timestamp // 60), Minute()).add(tree)
-            if tree.memory_mb is not None:
-                self.peak_memory_mb = max(self.peak_memory_mb or 0.0, tree.memory_mb)
+            self.minutes.setdefault(int(event.timestamp // 60), Minute()).add(payload.tree)
+            if payload.peak_mb is not None:
+                self.peak_memory_mb = max(self.peak_memory_mb or 0.0, payload.peak_mb)
             return
         self.agents.add(event.agent_id)
         if level is None:

@@ -13,7 +13,7 @@ from wrapper import until
 
 from agentmon import ndjson
 from agentmon.errors import AgentmonError
-from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle
+from agentmon.events import ActivityLog, Event, GitActivity, Lifecycle, ProcessMetrics, Tree
 from agentmon.follow import LONGEST, Follower, Lines, last_lines
 from agentmon.replay import fold_file, follow, read, records
 from agentmon.telemetry import fold, telemetry_dict
@@ -385,3 +385,17 @@ def test_the_lock_of_a_file_that_was_moved_says_nothing_of_the_one_that_is_there
     assert follower.poll() == []
     assert not follower.over(False)
     follower.close()
+
+
+@pytest.mark.parametrize(
+    ("sampled", "end", "peak"),
+    [([37.0], 508.4, 508.4), ([300.0, 120.0], 80.0, 300.0), ([], 9.5, 9.5), ([5.0], None, 5.0), ([], None, None)],
+)
+def test_peak_of_memory_is_of_the_tree_and_at_least_that_of_one_process(
+    sampled: list[float], end: float | None, peak: float | None
+) -> None:
+    """A run of a second is sampled once, when it has not begun yet: what wait4(2) tells at the end counts too."""
+    payloads = [ProcessMetrics(9, 1.0, 999.0, 1, "running", Tree(4, 1.0, 1.0, mb, 4, 0, 0)) for mb in sampled]
+    payloads.append(ProcessMetrics(9, None, end, None, "dead", Tree(0, None, 2.0, None, None, 0, 0)))
+    events = [Event("r", seq, "a", "t", payload, START + seq) for seq, payload in enumerate(payloads, 1)]
+    assert fold(events).peak_memory_mb == peak

@@ -305,7 +305,7 @@ class AgentView {
     ];
     const process = alive
       ? [["CPU", percent(tree.cpu_percent)], ["memory", mebibytes(tree.memory_mb)], ["processes", whole(tree.processes)], ["threads", whole(tree.threads)]]
-      : [["peak memory", mebibytes(metrics?.status === "dead" ? metrics.memory_mb : this.row?.peak_memory_mb)]];
+      : [["peak memory", mebibytes(Math.max(this.row?.peak_memory_mb ?? 0, metrics?.status === "dead" ? metrics.memory_mb : 0) || null)]];
     if (tree.read_bytes != null || tree.write_bytes != null) process.push(["read", bytes(tree.read_bytes)], ["written", bytes(tree.write_bytes)]);
     return [...process, ...list];
   }
