@@ -101,7 +101,7 @@ class Collector:
         for frame in _joined(arrived):
             match frame.kind:
                 case frames.DATA:
-                    self._data(frame)
+                    self._data(frame, bytes(frame.data))
                 case frames.START:
                     self._pid = frame.fields()["pid"]
                     self._start(frame.time)
@@ -140,17 +140,17 @@ class Collector:
         assert self._pid is not None
         self._sampler = Sampler(self._pid, _system_reader, time.monotonic)
 
-    def _data(self, frame: Frame) -> None:
+    def _data(self, frame: Frame, data: bytes) -> None:
         stream = frames.STREAMS[frame.stream]
         seen = self._source(stream)
-        seen["bytes"] += len(frame.data)
-        seen["lines"] += frame.data.count(b"\n")
-        self._received += len(frame.data)
+        seen["bytes"] += len(data)
+        seen["lines"] += data.count(b"\n")
+        self._received += len(data)
         if self._dog is not None:
             self._dog.watch.saw_output()
         if self._pipeline is None:
             self._pipeline = self._make_pipeline()
-        self._record(self._pipeline.feed(stream, frame.data, frame.time), frame.time)
+        self._record(self._pipeline.feed(stream, data, frame.time), frame.time)
 
     def _source(self, stream: str) -> dict[str, int]:
         return self._sources.setdefault(stream, {"bytes": 0, "lines": 0, "lost_bytes": 0})

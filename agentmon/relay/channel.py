@@ -44,7 +44,7 @@ class Frame(NamedTuple):
     kind: int
     stream: int
     time: float
-    data: bytes
+    data: bytes | memoryview
 
     def fields(self) -> dict[str, Any]:
         """What START and EXIT carry."""
@@ -261,11 +261,12 @@ class FrameReader:
         """The frames that are complete."""
         buffer = self._buffer + data if self._buffer else data
         at, size = 0, len(buffer)
+        view = memoryview(buffer)
         while size - at >= _HEADER.size:
             kind, stream, length, time = _HEADER.unpack_from(buffer, at)
             end = at + _HEADER.size + length
             if end > size:
                 break
-            yield Frame(kind, stream, time, buffer[at + _HEADER.size : end])
+            yield Frame(kind, stream, time, view[at + _HEADER.size : end])
             at = end
         self._buffer = buffer[at:]

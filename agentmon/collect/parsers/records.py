@@ -32,6 +32,7 @@ _SESSION_UNSAID = frozenset({"codex", "copilot-cli", "pi"})  # their records do 
 _COST_IS_NO_MONEY = frozenset({"copilot-cli"})  # 1.0.102: `cost` counts premium requests
 _SESSIONS = ("session_id", "sessionId", "sessionID", "thread_id", "threadId")
 # A record without any of these words is not walked: most of a log is text that the words are quickly not found in.
+_TELLING = frozenset({*_SESSIONS, *(key for key, _, _ in _SIGNS)})
 _USAGE_WORDS = ("oken", "usage", "Usage", "eval_count", "cost")
 _CALL_WORDS = ("command", "cmd", "script")
 _RESULT_WORDS = ("tool", "call_id", "callID", "callId")
@@ -89,9 +90,8 @@ class Records:
         if speaker is None:
             speaker = self._speakers[stream] = _Speaker()
         text = document.text
-        usage_words = any(word in text for word in _USAGE_WORDS)
-        called = any(word in text for word in _CALL_WORDS)
-        tool_words = called or (self._tools.waiting and any(word in text for word in _RESULT_WORDS))
+        usage_words = _holds(text, _USAGE_WORDS)
+        tool_words = _holds(text, _CALL_WORDS) or (self._tools.waiting and _holds(text, _RESULT_WORDS))
         agent_words = "subagent_type" in text or "agent_name" in text
         if isinstance(document.value, list):
             records: list[Any] = [item for item in document.value if isinstance(item, dict)]
@@ -110,6 +110,8 @@ class Records:
 
     def _meet(self, record: Mapping[str, Any], speaker: _Speaker) -> None:
         """Learn who speaks."""
+        if _TELLING.isdisjoint(record):
+            return
         session = next((record[k] for k in _SESSIONS if isinstance(record.get(k), str)), None)
         if session is None and record.get("type") == "session" and isinstance(record.get("id"), str):
             session = record["id"]
@@ -235,6 +237,13 @@ class Records:
         if len(self._totals) > KEPT:
             self._totals.popitem(last=False)
         return payload if base is None else _sum(base, payload)
+
+
+def _holds(text: str, words: tuple[str, ...]) -> bool:
+    for word in words:
+        if word in text:
+            return True
+    return False
 
 
 def _goes_on(before: TokenUsage, after: TokenUsage, turn: Counts) -> bool:
