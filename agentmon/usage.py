@@ -231,7 +231,11 @@ class Ledger:
                     counted.append(replace(session, calls=kept))
             ids.update(c.usage.call_id for s in counted for c in s.calls if c.usage.call_id is not None)
         tools = {session.tool for _, session in exact}
-        printed = [s for key, s in told if key[0] not in _EXACT and not _told_exactly(s.tool, tools)]
+        seen = {session.tool for (source, *_), session in self._sessions.items() if source in _EXACT}
+        blind = seen - tools - {None}  # an exact source saw their calls, and no usage
+        printed = [
+            s for key, s in told if key[0] not in _EXACT and (s.tool in blind or not _told_exactly(s.tool, tools))
+        ]
         return counted + _without_repeats(printed, ids)
 
 

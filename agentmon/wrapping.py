@@ -137,7 +137,16 @@ def _httpx_of(transport: Any) -> Any:
 
 
 def _listener(callback: Callback) -> Callable[[dict[str, Any]], None]:
+    working: set[str] = set()  # ids of replies that had no usage yet
+
     def listen(record: dict[str, Any]) -> None:
+        name = record.get("id")
+        if record.get("again"):
+            if name not in working:
+                return
+            working.discard(name)
+        elif name and record["usage"] is None and record["status"] == 200 and len(working) < 10_000:
+            working.add(name)
         from agentmon.collect.intake.sdk import usage_of
 
         usage = usage_of(record, record.get("id"))

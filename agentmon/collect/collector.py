@@ -21,6 +21,7 @@ from agentmon.events import Alert, Finding, Gap, Lifecycle, ProcessMetrics
 from agentmon.piece import Piece
 from agentmon.relay import channel as frames
 from agentmon.relay.channel import Channel, Frame, FrameReader
+from agentmon.relay.interests import LONGEST_MS
 from agentmon.relay.stop import END_NOTE
 from agentmon.sinks import Listening, Sink, SinkBroken
 
@@ -235,7 +236,7 @@ class Collector:
         wait = min(self._tick_at, self._intake_at) - time.monotonic()
         if any(not sink.idle and not sink.interests() for sink in self._sinks):
             wait = min(wait, _RETRY_MS / 1000)
-        return None if wait == float("inf") else max(0, round(wait * 1000))
+        return None if wait == float("inf") else min(max(0, round(wait * 1000)), LONGEST_MS)
 
     # ------------------------------------------------------------------ the end
 

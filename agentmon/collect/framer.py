@@ -47,9 +47,19 @@ class Framer:
         self.cut_bytes = 0
 
     def feed(self, data: bytes, time: float) -> Iterator[Block]:
-        """Take the next bytes, read at `time` (Unix seconds)."""
+        """Take the next bytes, read at `time` (Unix seconds). What stands before and behind a change of the screen is
+        not of one block."""
         if b"\x1b" in data or self._carry:
-            self._watch_screen(data)
+            done = 0
+            for end, full in self._changes(data):
+                yield from self._take(data[done:end], time)
+                yield from self._end_of_screen(time)
+                self.full_screen, done = full, end
+            data = data[done:] if done else data
+        if data:
+            yield from self._take(data, time)
+
+    def _take(self, data: bytes, time: float) -> Iterator[Block]:
         end = data.rfind(b"\n") + 1
         if not end:
             yield from self._grow(data, time)
@@ -123,12 +133,25 @@ class Framer:
             else:
                 yield Block(_clean(part), time)
 
-    def _watch_screen(self, data: bytes) -> None:
-        seen = self._carry + data
+    def _changes(self, data: bytes) -> list[tuple[int, bool]]:
+        """Where in `data` the screen changes: the end of the escape, and whether it is the alternate one from there."""
+        carried, seen = len(self._carry), self._carry + data
+        changes, full = [], self.full_screen
         for match in _SCREEN.finditer(seen):
-            self.full_screen = match[1] == b"h"
+            if (match[1] == b"h") != full:
+                full = not full
+                changes.append((match.end() - carried, full))
         last = seen.rfind(b"\x1b", -_CARRY)
         self._carry = seen[last:] if last >= 0 and not _SCREEN.match(seen, last) else b""
+        return changes
+
+    def _end_of_screen(self, time: float) -> Iterator[Block]:
+        """What stands in a line that is not complete stays on the screen that is left."""
+        line, skipping = bytes(self._tail) + b"\n", self._skipping
+        self._skipping = False
+        self._tail.clear()
+        if not skipping and not _clean(line).isspace():
+            yield from self._complete(line, time)
 
 
 def by_length(data: bytes, limit: int) -> Iterator[tuple[bytes, bool]]:

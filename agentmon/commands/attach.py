@@ -1,24 +1,30 @@
 """agentmon attach"""
 
+import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Sequence
-from types import FrameType
 
 import click
 import psutil
 
-from agentmon import __version__, redact, runs
+from agentmon import __version__, ndjson, redact, runs
 from agentmon.collect.processes import SystemReader
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import Sampler
+from agentmon.collect.viewed import Viewed
 from agentmon.commands import candidates
 from agentmon.commands.words import Duration, Label
 from agentmon.errors import AgentmonError
 from agentmon.events import Lifecycle, ProcessMetrics
-from agentmon.sinks import Sink, SinkBroken
-from agentmon.sinks.open import open_sink
+from agentmon.relay.interests import LONGEST_MS
+from agentmon.sinks import Listening, Sink, SinkBroken
+from agentmon.sinks.open import open_sinks
+
+_LOOK_S = 0.25  # how often to look after a process whose end no descriptor tells, and sinks that nobody can wait for
+_LAST_WORDS_S = 5.0
 
 
 @click.command("attach")
@@ -47,28 +53,22 @@ def command(
     try:
         process = psutil.Process(pid)
         name, argv = process.name(), tuple(redact.mask_words(process.cmdline()))
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError, OverflowError):
         raise AgentmonError(f"{pid}: no such process") from None
     except psutil.AccessDenied:
         raise AgentmonError(f"{pid}: it belongs to another user; attach as that user or as root") from None
     run_id = runs.new_run_id()
-    sinks = [open_sink(word) for word in outputs or ("-",)]
+    sinks = open_sinks(outputs or ("-",))
+    log = None
     if not no_run_log:
         from agentmon.sinks.file import RunLog
 
         try:
-            sinks.append(RunLog(*runs.create(run_id)))
+            log = RunLog(*runs.create(run_id))
         except AgentmonError as error:
             click.echo(f"agentmon: {error.message}; the events go on without", err=True)
-    recorder = Recorder(run_id, agent or name, team)
-    stream = _Stream(recorder, sinks)
-    ended: list[int] = []
-
-    def end(number: int, frame: FrameType | None) -> None:
-        ended.append(number)
-
-    signal.signal(signal.SIGINT, end)
-    signal.signal(signal.SIGTERM, end)
+    stream = _Stream(Recorder(run_id, agent or name, team), sinks, log)
+    end = _End(process)
     begun = time.monotonic()
     stream.event(
         Lifecycle(
@@ -76,51 +76,120 @@ def command(
         )
     )
     sampler = Sampler(pid, SystemReader, time.monotonic)
-    while not ended and (sample := sampler.sample()) is not None:
+    while not end.asked and stream.wanted and (sample := sampler.sample()) is not None:
         stream.event(sample)
         if sample.status == psutil.STATUS_ZOMBIE:
             break
-        _wait(process, interval)
-    reason = "detached" if ended else "the process ended; its exit status is not ours to see"
+        stream.wait(interval, end)
+    detached = end.asked or not stream.wanted
+    reason = "detached" if detached else "the process ended; its exit status is not ours to see"
     stream.event(Lifecycle("stopped", pid=pid, duration_s=round(time.monotonic() - begun, 6), reason=reason))
     stream.close()
+    if not stream.wanted:
+        raise AgentmonError("no sink is left", 1)
 
 
-def _wait(process: psutil.Process, seconds: float) -> None:
-    """Until the next sample is due, or the process has ended, or a signal came."""
-    try:
-        process.wait(timeout=seconds)
-    except (psutil.TimeoutExpired, psutil.NoSuchProcess, InterruptedError):
-        return
+class _End:
+    """What ends it: the process's own end, or a signal to us. fds: readable when there is something to look at."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process = process
+        self.asked = False
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self._ask)
+        self.fds = [woken]
+        self._ended = select.poll()
+        self.told = False  # whether a descriptor tells the end of the process
+        with contextlib.suppress(AttributeError, OSError):  # not Linux; an old kernel; or it is gone
+            pidfd = os.pidfd_open(process.pid)
+            self.fds.append(pidfd)
+            self._ended.register(pidfd, select.POLLIN)
+            self.told = True
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+    @property
+    def is_here(self) -> bool:
+        """Whether one of them has come."""
+        return self.asked or bool(self._ended.poll(0)) or not self._process.is_running()
 
 
 class _Stream:
-    """Events straight into sinks: here there is no child to keep waiting."""
+    """Events straight into sinks: here there is no child to keep waiting.
 
-    def __init__(self, recorder: Recorder, sinks: Sequence[Sink]) -> None:
-        self._recorder, self._sinks = recorder, list(sinks)
+    wanted: whether a sink is left that was asked for; the run log alone is nobody's wish.
+    """
+
+    def __init__(self, recorder: Recorder, asked: Sequence[Sink], log: Sink | None) -> None:
+        self._recorder, self._asked = recorder, list(asked)
+        self._sinks = [*asked, *([log] if log is not None else ())]
+        listening = [sink for sink in self._sinks if isinstance(sink, Listening)]
+        self._viewed = Viewed() if listening else None
         for sink in self._sinks:
             sink.attach(self._gap_line)
+        for sink in listening:
+            sink.snapshot = self._snapshot
 
-    def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
-        return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
+    @property
+    def wanted(self) -> bool:
+        return bool(self._asked)
 
     def event(self, payload: Lifecycle | ProcessMetrics) -> None:
         piece = self._recorder.event(payload, time.time())
-        for sink in tuple(self._sinks):
+        if self._viewed is not None:
+            self._viewed.add(piece)
+        for sink in self._sinks:
             sink.offer(piece)
+        self._pump()
+
+    def wait(self, seconds: float, end: _End) -> None:
+        """Serve the sinks until the next sample is due, the process has ended, or a signal came."""
+        due = time.monotonic() + seconds
+        while self.wanted and not end.is_here and (left := due - time.monotonic()) > 0:
+            self._poll(left if end.told else min(left, _LOOK_S), end.fds)
+
+    def close(self) -> None:
+        """What a slow reader has not taken yet gets some time."""
+        until = time.monotonic() + _LAST_WORDS_S
+        while any(not sink.idle and sink.must for sink in self._sinks) and time.monotonic() < until:
+            self._poll(_LOOK_S, ())
+        for sink in self._sinks:
+            with contextlib.suppress(OSError):
+                sink.close()
+
+    def _poll(self, seconds: float, fds: Sequence[int]) -> None:
+        poll = select.poll()
+        for fd in fds:
+            poll.register(fd, select.POLLIN)
+        for sink in self._sinks:
+            for fd, mask in sink.interests().items():
+                poll.register(fd, mask)
+            if not sink.idle and not sink.interests():
+                seconds = min(seconds, _LOOK_S)
+        poll.poll(min(int(seconds * 1000) + 1, LONGEST_MS))
+        self._pump()
+
+    def _pump(self) -> None:
+        for sink in tuple(self._sinks):
             try:
                 sink.pump(time.monotonic())
             except SinkBroken as broken:
                 self._sinks.remove(sink)
+                if sink in self._asked:
+                    self._asked.remove(sink)
                 click.echo(f"agentmon: {broken}; this sink gets no more events", err=True)
-        if not self._sinks:
-            raise AgentmonError("no sink is left", 1)
 
-    def close(self) -> None:
-        for sink in self._sinks:
-            try:
-                sink.pump(time.monotonic())
-                sink.close()
-            except (SinkBroken, OSError):
-                continue
+    def _gap_line(self, first_seq: int, events: int, size: int, reason: str, sink: str) -> bytes:
+        return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
+
+    def _snapshot(self) -> bytes:
+        recorder, viewed = self._recorder, self._viewed
+        assert viewed is not None
+        return ndjson.snapshot(
+            recorder.last_seq, recorder.run_id, recorder.agent_id, recorder.team_id, viewed.telemetry(), time.time()
+        )

@@ -17,7 +17,7 @@ from agentmon.relay import child
 from agentmon.relay.relay import Relay
 from agentmon.relay.signals import Inherited, hold
 from agentmon.relay.stop import Patience
-from agentmon.sinks.open import open_sinks
+from agentmon.sinks.open import descriptor_of, open_sinks
 
 if TYPE_CHECKING:
     from agentmon.collect.parsers.patterns import Pattern
@@ -109,7 +109,7 @@ def command(
     chosen = intake.meter(meter_text)
     reading = _reading(chosen, pattern_files, price_file, limits)
     notices: list[str] = []
-    outputs = ["-" if word == "fd:1" else word for word in outputs]
+    outputs = ["-" if descriptor_of(word) == 1 else word for word in outputs]
     stdout_fd = 1
     if "-" in outputs:
         if 1 in closed or 2 in closed or same_file(1, 2):

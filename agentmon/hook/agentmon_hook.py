@@ -4,11 +4,13 @@ Passive: the program reads its replies as ever; what passes is looked at, only w
 step of ours is guarded. No threads, no locks, no dependencies, nothing read ahead. Python 3.9 and newer.
 
 Seen with httpx 0.23 to 0.28, httpx2 2.16, aiohttp 3.8 to 3.14, urllib3 1.26 to 2.8 (requests, botocore), and the
-dialects of Anthropic, OpenAI (chat, completions, responses, embeddings), Gemini, Bedrock, Ollama and Cohere.
+dialects of Anthropic, OpenAI (chat, completions, responses, embeddings, audio, images), Gemini, Bedrock, Ollama and
+Cohere.
 
-A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host, dialect, model, usage (as
-the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s (seconds, streams only),
-streamed, complete (false: the reply was not read to its usage), client.
+A line is a JSON object: ts (Unix seconds at the end of the call), pid, ppid, process, host (with its port), dialect,
+model, usage (as the API sent it; null where it sent none), id, status, error, duration_s, time_to_first_token_s
+(seconds, streams only), streamed, complete (false: the reply was not read to its usage), client; again (true) for the
+reply of a call that was made before.
 """
 
 from __future__ import annotations
@@ -50,33 +52,40 @@ _ENDPOINTS = re.compile(
     r"|(?P<interactions>/v\d[a-z0-9]*/interactions)$"
     r"|(?P<ollama>/api/(?:chat|generate|embed|embeddings))$"
     r"|(?P<cohere>/v[12]/(?:chat|embed|rerank))$"
+    r"|(?P<media>/(?:audio/(?:transcriptions|translations|speech)|images/(?:generations|edits)))$"
 )
+_MADE_BEFORE = re.compile(r"/(?P<dialect>responses|interactions)/[^/]+$")  # asked for again: it worked in background
 _DIALECTS = ("anthropic", "chat", "completions", "responses", "embeddings", "gemini", "bedrock", "interactions",
-             "ollama", "cohere")  # fmt: skip
+             "ollama", "cohere", "media")  # fmt: skip
 _SURE = re.compile(r"/v\d[a-z0-9]*/[^/]+$|/openai/|/deployments/")
 
 
 class Endpoint:
-    """What a request's path tells. weak: other services have such paths too, so the reply must show what it is."""
+    """What a request's path tells. weak: other services have such paths too, so the reply must show what it is; again:
+    it asks for the reply of a call that was made before."""
 
-    __slots__ = ("dialect", "model", "streams", "weak")
+    __slots__ = ("again", "dialect", "model", "streams", "weak")
 
-    def __init__(self, dialect: str, model: str | None, weak: bool, streams: bool) -> None:
-        self.dialect, self.model, self.weak, self.streams = dialect, model, weak, streams
+    def __init__(self, dialect: str, model: str | None, weak: bool, streams: bool, again: bool = False) -> None:
+        self.dialect, self.model, self.weak, self.streams, self.again = dialect, model, weak, streams, again
 
 
 def endpoint(method: Any, path: str, headers: Any = None) -> Endpoint | None:
     """The LLM endpoint that a request goes to, None for any other request."""
-    if _text(method).upper() != "POST":
+    method = _text(method).upper()
+    if method not in ("POST", "GET"):
         return None
     path = path.partition("?")[0].rstrip("/")
+    if method == "GET":
+        made = _MADE_BEFORE.search(path)
+        return None if made is None else Endpoint(made.group("dialect"), None, weak=True, streams=False, again=True)
     match = _ENDPOINTS.search(path)
     if match is None:
         return None
     found = match.groupdict()
     dialect = next(name for name in _DIALECTS if found[name])
     model = found["gemini_model"] or found["bedrock_model"]
-    weak = dialect in ("ollama", "cohere")
+    weak = dialect in ("ollama", "cohere", "media")  # (of the last, some models count seconds or pictures)
     if dialect == "anthropic":  # many services have messages
         weak = not path.endswith("/v1/messages") and not _header(headers, "anthropic-version")
         if weak or "/threads/" in path:
@@ -310,7 +319,8 @@ def _may_tell(line: bytes) -> bool:
 
 
 _CLOSING = frozenset(("message_stop", "response.completed", "response.incomplete", "response.failed", "response.done",
-                      "interaction.complete", "interaction.completed"))  # fmt: skip
+                      "interaction.complete", "interaction.completed", "transcript.text.done", "speech.audio.done",
+                      "image_generation.completed", "image_edit.completed"))  # fmt: skip
 _LOOKED_AT = 6  # lines of a stream that are parsed for their model, if they tell no usage
 
 
@@ -493,6 +503,7 @@ class Decoder:
     def __init__(self, coding: str) -> None:
         self._step: Callable[[bytes], Any] | None = None
         self._inflate: Any = None
+        self._either = coding == "deflate"  # with zlib's head or, against the letter of the standard, without
         if coding in ("gzip", "x-gzip"):
             self._inflate = zlib.decompressobj(31)
         elif coding == "deflate":
@@ -516,7 +527,15 @@ class Decoder:
             return
         inflate = self._inflate
         while inflate is not None and data:
-            yield inflate.decompress(data, INFLATED)
+            try:
+                piece = inflate.decompress(data, INFLATED)
+            except zlib.error:
+                if not self._either:
+                    raise
+                inflate = self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+                piece = inflate.decompress(data, INFLATED)
+            self._either = False
+            yield piece
             data = inflate.unconsumed_tail
             if inflate.eof and inflate.unused_data:  # a body may be several gzip members
                 data = inflate.unused_data
@@ -532,7 +551,7 @@ class Call:
     """One request to an LLM endpoint, from its start to the line that tells of it."""
 
     def __init__(self, where: Endpoint, host: str, client: str, body: Any = None) -> None:
-        self.dialect, self._weak, self.streamed = where.dialect, where.weak, where.streams
+        self.dialect, self._weak, self.streamed, self._again = where.dialect, where.weak, where.streams, where.again
         self.model: str | None = None
         self._asked_model, self._body_sent = where.model, body
         self._host, self._client = host, client
@@ -560,7 +579,12 @@ class Call:
         self.status = int(status)
         kind = _header(headers, "content-type").partition(";")[0].strip().lower()
         self._counted_by_header(headers)
-        if 300 <= self.status < 400 or kind == "text/html" or (self.status >= 400 and self._weak):
+        if (
+            300 <= self.status < 400
+            or kind == "text/html"
+            or kind.startswith("audio/")
+            or (self.status >= 400 and self._weak)
+        ):
             self.over = True
             return False
         if self.status >= 400:
@@ -620,6 +644,8 @@ class Call:
         if isinstance(name, str) and name and self.id is None:
             self.id = name[:MODEL_LENGTH]
         kind = found.get("type")
+        if not isinstance(kind, str):
+            kind = None
         usage = _usage(found, self.usage)
         if usage is not None:
             if self.dialect in ("anthropic", "bedrock") and self.usage is not None:
@@ -665,7 +691,7 @@ class Call:
             self.complete = self.complete or complete
             if self._pid != os.getpid():  # a fork has its parent's calls in memory
                 return
-            if self._weak and self.usage is None:
+            if self._weak and (self.usage is None or "seconds" in self.usage):
                 return
             self.record = self._record()
             if not self.silent:
@@ -691,6 +717,7 @@ class Call:
             "status": self.status, "error": self.error, "duration_s": round(now - self._start, 6),
             "time_to_first_token_s": round(self.first - self._start, 6) if self.first and self.streamed else None,
             "streamed": self.streamed, "complete": self.complete, "client": self._client,
+            **({"again": True} if self._again else {}),
         }  # fmt: skip
 
     def _counted_by_header(self, headers: Any) -> None:
@@ -873,7 +900,12 @@ def begin(request: Any, client: str) -> Call | None:
         where = endpoint(request.method, url.raw_path.decode("latin-1"), request.headers)
         if where is None:
             return None
-        return Call(where, url.host, client, getattr(request, "_content", None))
+        host = url.host if url.port is None else f"{url.host}:{url.port}"
+        body = getattr(request, "_content", None)
+        if body is None and where.dialect == "media":  # a form
+            fields = {field.name: field.value for field in request.stream.fields if hasattr(field, "value")}
+            body = {"model": _text(fields["model"])} if "model" in fields else None
+        return Call(where, host, client, body)
     except Exception:
         return None
 
@@ -1071,7 +1103,7 @@ def _begin_aiohttp(session: Any, method: Any, url: Any, kwargs: Mapping[str, Any
             return None
         body = kwargs.get("json")
         host = host.rpartition("@")[2].rpartition("://")[2].split("/")[0]
-        return Call(where, host.split(":")[0], "aiohttp", kwargs.get("data") if body is None else body)
+        return Call(where, host, "aiohttp", kwargs.get("data") if body is None else body)
     except Exception:
         return None
 
@@ -1173,7 +1205,7 @@ def _begin_urllib3(pool: Any, method: Any, url: Any, args: tuple[Any, ...], kwar
         where = endpoint(method, path.partition("#")[0], headers)
         if where is None:
             return None
-        return Call(where, str(pool.host), "urllib3", kwargs.get("body", args[0] if args else None))
+        return Call(where, f"{pool.host}:{pool.port}", "urllib3", kwargs.get("body", args[0] if args else None))
     except Exception:
         return None
 

@@ -1,7 +1,8 @@
 """Loaded by every Python of a run (the run puts this folder in front of PYTHONPATH): waits for HTTP clients.
 
 This file is all that a program without model calls pays for, so it imports nothing but `sys`. Once the program has
-imported one of the clients by itself, `agentmon_hook` is loaded and watches that client. Python 3.9 and newer.
+imported one of the clients by itself, `agentmon_hook` is loaded and watches that client. Python 3.9 and newer; an older
+one, which loads this file too, must be able to read it (so the types of Python 2), and is left alone.
 """
 
 import sys
@@ -16,7 +17,8 @@ CLIENTS = frozenset(("httpx", "httpx2", "aiohttp", "urllib3"))  # requests and b
 _FOLDER = __file__.replace("\\", "/").rpartition("/")[0]
 
 
-def watch(module: "ModuleType") -> None:
+def watch(module):
+    # type: (ModuleType) -> None
     """Let the hook have a client module that was just imported. Never raises."""
     try:
         hook = sys.modules.get("agentmon_hook")
@@ -37,12 +39,12 @@ def watch(module: "ModuleType") -> None:
 class Finder:
     """On sys.meta_path: lets the other finders find a client, and learns when it has been executed."""
 
-    def __init__(self) -> None:
-        self._busy: set[tuple[str, int]] = set()
+    def __init__(self):
+        # type: () -> None
+        self._busy = set()  # type: set[tuple[str, int]]
 
-    def find_spec(
-        self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
-    ) -> "ModuleSpec | None":
+    def find_spec(self, fullname, path=None, target=None):
+        # type: (str, Sequence[str] | None, ModuleType | None) -> ModuleSpec | None
         """As PEP 451 has it; None for all that is no client."""
         if fullname not in CLIENTS:
             return None
@@ -55,7 +57,7 @@ class Finder:
         try:
             for finder in list(sys.meta_path):
                 find = None if finder is self else getattr(finder, "find_spec", None)
-                spec: ModuleSpec | None = None if find is None else find(fullname, path, target)
+                spec = None if find is None else find(fullname, path, target)  # type: ModuleSpec | None
                 if spec is not None:
                     _attach(spec)
                     return spec
@@ -64,7 +66,8 @@ class Finder:
             self._busy.discard(key)
 
 
-def _attach(spec: "ModuleSpec") -> None:
+def _attach(spec):
+    # type: (ModuleSpec) -> None
     """Have the loader tell when it has executed the module. It stays the same loader for all who look at it."""
     try:
         loader = spec.loader
@@ -72,7 +75,8 @@ def _attach(spec: "ModuleSpec") -> None:
             return
         execute = loader.exec_module
 
-        def exec_module(module: "ModuleType") -> None:
+        def exec_module(module):
+            # type: (ModuleType) -> None
             loader.__dict__.pop("exec_module", None)
             execute(module)
             watch(module)
@@ -82,7 +86,8 @@ def _attach(spec: "ModuleSpec") -> None:
         return
 
 
-def _start() -> None:
+def _start():
+    # type: () -> None
     try:
         import os
 
@@ -94,15 +99,16 @@ def _start() -> None:
         return
 
 
-def _chain() -> None:
+def _chain():
+    # type: () -> None
     """Leave sys.path, and let the sitecustomize have its turn that this one hides."""
     sys.path[:] = [entry for entry in sys.path if entry.replace("\\", "/").rstrip("/") != _FOLDER]
     sys.path_importer_cache.pop(_FOLDER, None)
     own = sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  (another one, if there is any)
+        import sitecustomize  # type: ignore[import-not-found]  # (another one, if there is any)
     except ImportError as error:
-        if error.name != "sitecustomize":
+        if getattr(error, "name", str(error).rpartition(" ")[2]) != "sitecustomize":  # Python 2 has only words for it
             raise
     finally:
         if own is not None:
@@ -110,5 +116,6 @@ def _chain() -> None:
 
 
 if __name__ == "sitecustomize":
-    _start()
+    if sys.version_info >= (3, 9):
+        _start()
     _chain()

@@ -3,6 +3,7 @@
 import select
 
 BAD = select.POLLERR | select.POLLHUP | select.POLLNVAL
+LONGEST_MS = 2**31 - 1  # poll(2) takes an int: who waits for longer is woken in between
 
 
 class Interests:
@@ -37,4 +38,4 @@ class Interests:
 
     def wait(self, timeout_ms: int | None) -> list[tuple[int, int]]:
         """What is ready."""
-        return self._poll.poll(timeout_ms)
+        return self._poll.poll(None if timeout_ms is None else min(timeout_ms, LONGEST_MS))

@@ -167,9 +167,11 @@ class Relay:
                 self._interests.forget(tap.read_fd)
             else:
                 self._interests.want(tap.read_fd, select.POLLIN)
-            if tap.writer.waits and (tap.pending or tap.writer.is_anonymous_pipe):
-                self._interests.want(tap.writer.poll_fd, select.POLLOUT if tap.pending else 0)
-            elif tap.writer.waits:
+            if tap.pending:  # a file too takes only a part where its disk or its limit ends; the rest tells why
+                self._interests.want(tap.writer.poll_fd, select.POLLOUT)
+            elif tap.writer.is_anonymous_pipe:
+                self._interests.want(tap.writer.poll_fd, 0)
+            else:
                 self._interests.forget(tap.writer.poll_fd)
 
     def _serve(self, fd: int, event: int) -> None:
@@ -249,8 +251,7 @@ class Relay:
         tap.open = False
         tap.pending = memoryview(b"")
         self._interests.forget(tap.read_fd)
-        if tap.writer.waits:
-            self._interests.forget(tap.writer.poll_fd)
+        self._interests.forget(tap.writer.poll_fd)
         os.close(tap.read_fd)
         if tap.read_fd == self._wiring.master:
             self._wiring.master = None

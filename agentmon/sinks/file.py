@@ -31,7 +31,7 @@ class FileSink:
     def __init__(self, path: str, fd: int | None = None) -> None:
         self.name = path
         self._fd = _open(path) if fd is None else fd
-        self._path = os.path.abspath(path)  # the collector leaves the caller's directory
+        self._path = os.path.abspath(path) if fd is None else path  # the collector leaves the caller's directory
         self._locks = fd is None
         self._backlog: Backlog
         self._checked = 0.0
@@ -82,7 +82,6 @@ class FileSink:
             self._retry_at = now + 0.005
             return False
         parts = self._backlog.take_parts()
-        before = os.fstat(self._fd).st_size
         done = 0
         try:
             done = os.writev(self._fd, parts)
@@ -92,7 +91,7 @@ class FileSink:
                     done += os.write(self._fd, memoryview(data)[done:])
         except OSError as error:
             if done:  # nobody is to read half a line
-                os.ftruncate(self._fd, before)
+                self._take_back(done)
             self._backlog.put_back(*parts)
             if error.errno not in _FULL:
                 raise SinkBroken(f"{self.name}: {error.strerror}") from None
@@ -102,6 +101,12 @@ class FileSink:
             if self._locks:
                 self._unlock()
         return True
+
+    def _take_back(self, done: int) -> None:
+        """Cut the last `done` bytes off, which we have just written."""
+        end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        os.ftruncate(self._fd, end - done)
+        os.lseek(self._fd, end - done, os.SEEK_SET)
 
     def _lock(self) -> bool:
         try:
@@ -132,6 +137,21 @@ class FileSink:
             return
         os.close(self._fd)
         self._fd = fd
+
+
+class HandedFile(FileSink):
+    """A regular file that we were given open (`-`, fd:N). Whose it is and how it is called is not known: it is neither
+    locked nor opened anew."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        super().__init__(name, fd)
+
+    def close(self) -> None:
+        if self._fd > 2:
+            super().close()
+
+    def _reopen_if_moved(self) -> None:
+        return
 
 
 class RunLog(FileSink):
@@ -165,8 +185,8 @@ class RunLog(FileSink):
 
 
 def _open(path: str) -> int:
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY, 0o600)
+    try:  # O_NONBLOCK is for a named pipe, which the path may have become since somebody looked: nobody waits for it
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_NONBLOCK, 0o600)
     except OSError as error:
         raise AgentmonError(f"{path}: {error.strerror}; choose another file for -o") from None
     if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -1,11 +1,23 @@
 """From the words after -o to sinks, opened before anything is forked."""
 
 import os
+import re
 import stat
 from collections.abc import Iterable
 
 from agentmon.errors import AgentmonError
 from agentmon.sinks import Sink
+
+_OWN = re.compile(r"fd:([0-9]+)|(?:/dev|/proc/self)/fd/([0-9]+)")
+_NAMED = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
+
+
+def descriptor_of(word: str) -> int | None:
+    """Which of our own descriptors `word` means, if it means one. A path such as `/dev/fd/63`, which a shell puts in
+    the place of `>(jq)`, leads somewhere else in the collector, or nowhere."""
+    if match := _OWN.fullmatch(word):
+        return int(match[1] or match[2])
+    return _NAMED.get(word)
 
 
 def open_sinks(words: Iterable[str]) -> list[Sink]:
@@ -24,12 +36,13 @@ def open_sinks(words: Iterable[str]) -> list[Sink]:
 def open_sink(word: str) -> Sink:
     """The sink that `word` names: a path, `-`, fd:N, unix:PATH or unix-connect:PATH. Raises AgentmonError."""
     scheme, _, rest = word.partition(":")
-    if word == "-" or scheme == "fd":
+    number = descriptor_of(word)
+    if number is not None:
         from agentmon.sinks.pipe import open_fd
 
-        if word != "-" and not (rest.isascii() and rest.isdigit()):
-            raise AgentmonError(f"{word}: not a descriptor; write fd:N, N a number")
-        return open_fd(1 if word == "-" else int(rest))
+        return open_fd(number)
+    if scheme == "fd":
+        raise AgentmonError(f"{word}: not a descriptor; write fd:N, N a number")
     if scheme in ("unix", "unix-connect"):
         from agentmon.sinks.socket import ConnectSink, ListenSink
 

@@ -6,13 +6,14 @@ import errno
 import fcntl
 import os
 import select
+import stat
 import sys
 import termios
 from typing import TYPE_CHECKING
 
 from agentmon.descriptors import Writer
 from agentmon.errors import AgentmonError
-from agentmon.sinks import SinkBroken
+from agentmon.sinks import Sink, SinkBroken
 from agentmon.sinks.backlog import Backlog, GapLine
 
 if TYPE_CHECKING:
@@ -171,12 +172,17 @@ def _hung_up(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
-def open_fd(number: int) -> FdSink:
+def open_fd(number: int) -> Sink:
     """The sink of `fd:N`. Raises AgentmonError where it is not open for writing."""
     try:
         mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
-    except OSError:
+    except (OSError, OverflowError):
         raise AgentmonError(f"fd:{number}: not open; pass it on, as in `{number}>file`") from None
     if mode == os.O_RDONLY:
         raise AgentmonError(f"fd:{number}: open for reading only")
-    return FdSink(number, f"fd:{number}" if number != 1 else "-")
+    name = f"fd:{number}" if number != 1 else "-"
+    if stat.S_ISREG(os.fstat(number).st_mode):
+        from agentmon.sinks.file import HandedFile
+
+        return HandedFile(number, name)
+    return FdSink(number, name)

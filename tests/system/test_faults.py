@@ -35,11 +35,17 @@ def _ended(path: Path) -> bool:
     return b'"duration_s"' in path.read_bytes()[-2000:]
 
 
-def test_full_disk_and_then_room_again(wrapper: Wrapper, small_disk: Path) -> None:
-    """Whole lines while it is full, a gap that says how many are missing, and then the stream goes on."""
+@pytest.mark.parametrize("flags", [None, os.O_WRONLY, os.O_WRONLY | os.O_APPEND])
+def test_full_disk_and_then_room_again(wrapper: Wrapper, small_disk: Path, flags: int | None) -> None:
+    """Whole lines while it is full, a gap that says how many are missing, and then the stream goes on. flags: those
+    of a file that we are given open; None for one that we open."""
     ballast, events = small_disk / "ballast", small_disk / "events"
     ballast.write_bytes(b"x" * (700 << 10))
-    process = wrapper.start(["cat"], "-o", str(events), "--interval", "1h", stdin=PIPE, stdout=PIPE)
+    handed = () if flags is None else (os.open(events, flags | os.O_CREAT, 0o600),)
+    sink = str(events) if flags is None else f"fd:{handed[0]}"
+    process = wrapper.start(["cat"], "-o", sink, "--interval", "1h", stdin=PIPE, stdout=PIPE, pass_fds=handed)
+    for fd in handed:
+        os.close(fd)
     assert process.stdin
     assert process.stdout
     body = "z" * 4000
@@ -58,6 +64,18 @@ def test_full_disk_and_then_room_again(wrapper: Wrapper, small_disk: Path) -> No
     lost = lost_events(stream)
     assert lost > 0
     assert (len(messages(stream)), messages(stream)[-1]) == (2601 - lost, "room again")
+    check_stream(wrapper.run_log())
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_into_a_file_on_a_disk_that_becomes_full(wrapper: Wrapper, small_disk: Path, stream: str) -> None:
+    """A file takes a part of the last bytes; then the child hears of it, as it would bare."""
+    with open(small_disk / "out", "wb") as out:
+        streams = {"stdout": DEVNULL, "stderr": DEVNULL, stream: out}
+        command = ["sh", "-c", f"head -c 3333333 /dev/zero >&{1 if stream == 'stdout' else 2}"]
+        process = wrapper.start(command, stdin=DEVNULL, **streams)
+        assert exit_code(process) != 0
+    assert (small_disk / "out").stat().st_size == 1 << 20
     check_stream(wrapper.run_log())
 
 

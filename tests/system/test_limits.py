@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from stream import check_stream, only
+from stream import check_stream, messages, only
 from wrapper import Wrapper, alive, until
 
 TOKENS = "echo 'Token usage: 50 input, 40 output'"
@@ -23,6 +23,13 @@ def test_a_timeout_ends_what_the_child_started_too(wrapper: Wrapper, tmp_path: P
     assert wrapper.run(["sh", "-c", command], "--timeout", "0.4", cwd=tmp_path).code == 124
     pid = int((tmp_path / "pid").read_text())
     until(lambda: not alive(pid), "the grandchild's end")
+
+
+def test_times_beyond_what_poll_takes(wrapper: Wrapper) -> None:
+    options = ["--timeout", "1000h", "--grace", "1000h", "--stall", "1000h", "--interval", "1000h"]
+    result = wrapper.run(["sh", "-c", "echo before; sleep 0.3; echo after; exit 3"], *options)
+    assert (result.code, result.out, result.err) == (3, b"before\nafter\n", b"")
+    assert messages(check_stream(wrapper.run_log())) == ["before", "after"]
 
 
 @pytest.mark.parametrize("action", ["stop", "kill"])

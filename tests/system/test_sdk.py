@@ -32,6 +32,7 @@ OLD_HTTPX = (
     "exceptiongroup",
     "typing-extensions",
 )
+TOO_OLD = ("2.7", "3.6", "3.7", "3.8")
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
@@ -222,7 +223,7 @@ def test_a_connection_that_breaks_is_an_unknown_call(hooked, stub, client):
 
 def _interpreters():
     found = {}
-    for version in VERSIONS:
+    for version in TOO_OLD + VERSIONS:
         pattern = sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin/python"))
         path = str(pattern[-1]) if pattern else shutil.which(f"python{version}")
         # a version manager's stub is found, and is no interpreter
@@ -253,6 +254,22 @@ def test_interpreters(hooked, stub, version, tmp_path):
     quiet = "import sys; print(sys.path, [m for m in sys.modules if 'agentmon' in m], len(sys.meta_path))"
     for flag in ("-I", "-E"):
         assert hooked.run([python, flag, "-c", quiet]) == hooked.bare([python, flag, "-c", quiet])
+
+
+@pytest.mark.parametrize("version", TOO_OLD)
+def test_interpreters_that_are_too_old_are_left_alone(hooked, version, tmp_path):
+    python = _interpreters().get(version) or pytest.skip(f"no Python {version} found")
+    show = "import sys; print(getattr(sys, 'chained', None), sys.path, [type(one) for one in sys.meta_path])"
+    for own in (None, "import sys; sys.chained = __file__", "import nothing_there"):
+        if own is not None:
+            (tmp_path / "sitecustomize.py").write_text(own)
+        ends = [
+            subprocess.run(
+                [python, "-B", "-c", show], env={**hooked.env, "PYTHONPATH": path}, capture_output=True, text=True
+            )
+            for path in (f"{HOOK}:{tmp_path}", str(tmp_path))
+        ]
+        assert (ends[0].returncode, ends[0].stdout, ends[0].stderr) == (0, ends[1].stdout, ends[1].stderr)
 
 
 def test_a_program_sees_the_same_modules(hooked):

@@ -103,12 +103,46 @@ def test_logrotate(wrapper: Wrapper, tmp_path: Path) -> None:
     assert messages(check_stream(old.read_bytes() + path.read_bytes()))[0] == "before"
 
 
+def test_a_named_pipe_in_place_of_the_file_is_not_waited_for(wrapper: Wrapper, tmp_path: Path) -> None:
+    path, old = tmp_path / "events", tmp_path / "events.1"
+    process = _paced(wrapper, "-o", str(path))
+    _say(process, "before")
+    until(lambda: path.exists() and b"before" in path.read_bytes())
+    path.rename(old)
+    os.mkfifo(path)
+    end = time.monotonic() + 0.6  # the path is looked at four times a second
+    until(lambda: _say(process, "more") or time.monotonic() > end)
+    _say(process, "after")
+    _end(process)
+    until(lambda: not [pid for pid in below(os.getpid()) if alive(pid)])
+    assert messages(check_stream(old.read_bytes()))[-1] == "after"
+
+
 # ------------------------------------------------------------------ descriptors
 
 
 def test_dash_moves_stdout_to_stderr(wrapper: Wrapper) -> None:
     result = wrapper.run(["sh", "-c", "echo out; exit 3"], "-o", "-")
     assert (result.code, result.err) == (3, b"out\n")
+    assert messages(check_stream(result.out)) == ["out"]
+
+
+@pytest.mark.parametrize("path", ["/dev/fd/%d", "/proc/self/fd/%d"])
+def test_a_path_that_means_a_descriptor(wrapper: Wrapper, path: str) -> None:
+    """What a shell makes of `-o >(jq)`: the descriptor is ours alone, and gone with us."""
+    read_fd, write_fd = os.pipe()
+    process = wrapper.start(["echo", "out"], "-o", path % write_fd, pass_fds=(write_fd,), stdout=PIPE, stderr=PIPE)
+    os.close(write_fd)
+    with open(read_fd, "rb") as reader:
+        data = reader.read()
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (0, b"out\n", b"")
+    assert messages(check_stream(data)) == ["out"]
+
+
+def test_dev_stdout_is_dash(wrapper: Wrapper) -> None:
+    result = wrapper.run(["echo", "out"], "-o", "/dev/stdout")
+    assert (result.code, result.err) == (0, b"out\n")
     assert messages(check_stream(result.out)) == ["out"]
 
 
@@ -306,6 +340,8 @@ REFUSED = [
     "missing/file",
     "folder",
     "fd:99",
+    "fd:99999999999999999999",
+    "/dev/fd/99",
     "fd:x",
     "unix:",
     "unix:missing/socket",

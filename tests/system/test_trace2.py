@@ -176,6 +176,20 @@ def test_a_worktree_that_is_gone_before_anybody_looked(place: Place) -> None:
     assert place.acts() == ["commit main", "branch_create wt", "commit wt", "branch_create z", "commit z"]
 
 
+def test_one_repository_by_several_names(place: Place) -> None:
+    script = (
+        "git init -q -b main; git commit -q --allow-empty -m 1; here=$PWD; cd /;"
+        'git --git-dir="$here/.git" --work-tree="$here" commit -q --allow-empty -m 2;'
+        'GIT_DIR="$here/.git" GIT_WORK_TREE="$here" git commit -q --allow-empty -m 3;'
+        'git -C "$here" commit -q --allow-empty -m 4'
+    )
+    place.run(["sh", "-c", script])
+    found = [(act["message"], act["sha"]) for act in place.activities()]
+    assert found == [
+        (str(n), place.git("log", "--all", "--format=%H", "--grep", f"^{n}$").strip()) for n in range(1, 5)
+    ]
+
+
 class TestTheUsersOwn:
     def test_target_in_the_environment(self, place: Place) -> None:
         own = place.path / "own"

@@ -84,6 +84,14 @@ def _entries(text: str) -> list[Entry]:
 TRACE = 'Traceback (most recent call last):\n  File "a.py", line 1, in <module>\n    f()\nValueError: bad'
 
 
+@pytest.mark.parametrize(
+    "time",
+    ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59-14:00"],
+)
+def test_a_time_that_cannot_be_is_none(time: str) -> None:
+    assert structured(f'{{"level": "error", "time": "{time}"}}') == ("error", None)
+
+
 def test_a_traceback_is_one_entry() -> None:
     entries = _entries(f"before\n{TRACE}\nafter")
     assert [(e.text, e.level, e.time) for e in entries] == [

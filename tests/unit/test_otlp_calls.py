@@ -201,6 +201,12 @@ QWEN, GENERAL, GEMINI = "qwen-code.token.usage", "gen_ai.client.token.usage", "g
         ([metric(QWEN, "input", 1, 2, 10, 1), metric(QWEN, "input", 2, 3, 7, 1)], 17),
         ([metric(QWEN, "input", 1, 2, 10, 1)] * 2, 10),
         ([metric(GENERAL, "input", 1, 2, 10, 1, "histogram"), metric(GENERAL, "input", 2, 3, 5, 1, "histogram")], 15),
+        # deltas that come late, and once more
+        ([metric(QWEN, "input", *at, 7, 1) for at in ((3, 4), (2, 3), (1, 2), (2, 3))], 21),
+        # a cumulative point that comes late
+        ([metric(QWEN, "input", 1, 3, 25), metric(QWEN, "input", 1, 2, 10)], 25),
+        # nobody told when it began
+        ([metric(QWEN, "input", 0, at, amount) for at, amount in ((2, 10), (3, 12), (4, 5), (5, 6))], 18),
         # a counter and a histogram of one thing
         ([metric(GEMINI, "input", 1, 2, 10), metric(GENERAL, "input", 1, 2, 10, 2, "histogram")], 10),
     ],

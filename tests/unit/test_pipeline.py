@@ -48,6 +48,13 @@ def test_lines_come_out_the_same_in_one_block_and_one_by_one(lines: list[str], l
     assert recorded([data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)], logs=logs) == whole
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 13, 1000])
+def test_what_stands_before_and_behind_a_full_screen_is_kept(size: int) -> None:
+    data = b"one\ntwo\x1b[?1049hscreen\nTraceback\nmore\x1b[?1049lthree\n\x1b[?47h\x1b[H~\n\x1b[?47l\nfour"
+    lines = [json.loads(line) for line in recorded([data[i : i + size] for i in range(0, len(data), size)])]
+    assert [line["data"]["activity_log"]["message"] for line in lines] == ["one", "two", "three", "", "four"]
+
+
 def test_each_line_keeps_its_place_and_its_level() -> None:
     text = (
         "one\nWARNING a: two\nINFO coder: Token usage: 12 input, 3 output\nthree\nCreating branch: x\nERROR four\nfive"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from agentmon.collect.intake import sdk
 from agentmon.hook import agentmon_hook as hook
+from agentmon.usage import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 BOTH = [
@@ -193,6 +194,8 @@ def test_endpoints_are_known_by_their_paths(path, dialect):
 def test_other_paths_are_no_calls(path):
     assert hook.endpoint("POST", path) is None
     assert hook.endpoint("GET", "/v1/messages") is None
+    assert hook.endpoint("GET", "/v1/responses") is None
+    assert hook.endpoint("GET", "/v1/responses/resp_1/input_items") is None
 
 
 def test_messages_elsewhere_are_known_by_their_header():
@@ -204,6 +207,26 @@ def test_an_error_is_a_call_without_figures(status):
     made = call("/v1/messages")
     assert not made.answered(status, {"content-type": "application/json"})
     assert (made.record["status"], made.record["usage"]) == (status, None)
+
+
+@pytest.mark.parametrize("wbits", [15, -15])
+def test_deflate_comes_with_and_without_its_head(wbits):
+    packer = zlib.compressobj(wbits=wbits)
+    kind, body = replies.whole("chat", 7)
+    made = call("/v1/chat/completions")
+    made.answered(200, {"Content-Type": kind, "Content-Encoding": "deflate"})
+    made.feed(packer.compress(body) + packer.flush())
+    made.end(complete=True)
+    assert_true(made.record, "chat")
+
+
+def test_a_type_that_is_no_word_hides_no_usage():
+    kind, body = replies.whole("chat", 7)
+    made = call("/v1/chat/completions")
+    made.answered(200, {"Content-Type": kind})
+    made.feed(json.dumps({**json.loads(body), "type": ["a"]}).encode())
+    made.end(complete=True)
+    assert_true(made.record, "chat")
 
 
 def test_what_is_no_reply_is_no_call():
@@ -268,6 +291,135 @@ def test_the_reader_names_calls_so_that_each_counts_once(tmp_path):
     ids = [finding.payload.call_id for finding in sdk.SdkReader(str(path)).read()]
     assert ids[0] == ids[1] == "chatcmpl-1"  # through a proxy
     assert len(set(ids)) == 3
+
+
+OLLAMA = {"usage": None, "status": 200, "id": "chatcmpl-1", "host": "localhost:11434", "duration_s": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("records", "calls"),
+    [
+        # small servers draw their ids from few, or have only one
+        ([{"pid": 1, "ts": 1e9 + 5}, {"pid": 2, "ts": 1e9 + 6}], 2),
+        ([{"pid": 1, "ts": 1e9 + 5}, {"pid": 2, "ts": 1e9 + 9, "host": "b"}], 2),
+        # a proxy, which is asked and then asks
+        ([{"pid": 1, "ts": 1e9 + 5, "host": "b"}, {"pid": 2, "ts": 1e9 + 5.01}], 1),
+        ([{"pid": pid, "ts": 1e9 + 5, "host": host} for pid, host in ((1, "b"), (2, "a"), (3, "c"))], 1),
+        (
+            [{"pid": 1, "ts": 1e9 + t, "host": "b"} for t in (5, 5.1)] + [{"pid": p, "ts": 1e9 + 5} for p in (2, 3)],
+            2,
+        ),
+    ],
+)  # fmt: skip
+def test_one_id_is_one_call_only_through_a_proxy(tmp_path, records, calls):
+    path = tmp_path / "f"
+    path.write_text("".join(json.dumps(OLLAMA | record) + "\n" for record in records))
+    ids = [finding.payload.call_id for finding in sdk.SdkReader(str(path)).read()]
+    assert len(ids) == len(records)
+    assert len(set(ids)) == calls
+
+
+def test_a_reply_that_is_made_in_the_background_tells_when_it_is_asked_for(tmp_path):
+    path = tmp_path / "f"
+    usage = {"input_tokens": 5, "output_tokens": 6, "total_tokens": 11}
+
+    def ask(method, where, answer, at):
+        made = hook.Call(hook.endpoint(method, where), "api.example", "test")
+        made.silent = True
+        made.answered(200, {"Content-Type": "application/json"})
+        made.feed(json.dumps({"object": "response", "model": "m", **answer}).encode())
+        made.end(complete=True)
+        if made.record is not None:
+            with path.open("a") as file:
+                file.write(json.dumps({**made.record, "ts": 1e9 + at, "duration_s": 0.5}) + "\n")
+
+    ask("GET", "/v1/responses/r0?x=1", {"id": "r0", "usage": usage}, 1)  # made in another run
+    ask("POST", "/v1/responses", {"id": "r1", "status": "queued", "usage": None}, 2)
+    ask("GET", "/v1/responses/r1", {"id": "r1", "status": "in_progress", "usage": None}, 3)
+    ask("GET", "/v1/responses/r1", {"id": "r1", "status": "completed", "usage": usage}, 9)
+    ask("GET", "/v1/responses/r1", {"id": "r1", "status": "completed", "usage": usage}, 10)
+    ask("POST", "/v1/responses", {"id": "r2", "status": "completed", "usage": usage}, 11)
+    ask("GET", "/v1/responses/r2", {"id": "r2", "status": "completed", "usage": usage}, 12)
+    told = [finding.payload for finding in sdk.SdkReader(str(path)).read()]
+    found = [(one.call_id, one.input_tokens, one.duration_s) for one in told]
+    assert found == [("r1", None, 0.5), ("r1", 5, 7.5), ("r2", 5, 0.5)]
+    ledger = Ledger()
+    for one in told:
+        ledger.add("main", one)
+    assert (ledger.totals().input_tokens, ledger.calls(), ledger.calls_unknown()) == (10, 2, 0)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_compactions_and_advisors_are_not_in_the_calls_own_figures(tmp_path, streamed):
+    def figures_of(given, made, read=0, written=0):
+        return {"input_tokens": given, "output_tokens": made, "cache_read_input_tokens": read,
+                "cache_creation_input_tokens": written}  # fmt: skip
+
+    usage = figures_of(23_000, 1_000, 7) | {
+        "iterations": [
+            {"type": "compaction", **figures_of(180_000, 3_500, 0, 40)},
+            {"type": "message", **figures_of(23_000, 1_000, 7)},
+            {"type": "advisor_message", "model": "large", **figures_of(800, 1_600)},
+        ]
+    }
+    made = call("/v1/messages")
+    if streamed:
+        made.answered(200, {"Content-Type": "text/event-stream"})
+        start = {"type": "message_start", "message": {"id": "msg_1", "model": "small", "usage": figures_of(3, 1)}}
+        for event in (start, {"type": "message_delta", "delta": {}, "usage": usage}, {"type": "message_stop"}):
+            made.feed(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
+    else:
+        made.answered(200, {"Content-Type": "application/json"})
+        made.feed(json.dumps({"type": "message", "id": "msg_1", "model": "small", "usage": usage}).encode())
+        made.end(complete=True)
+    path = tmp_path / "f"
+    path.write_text(json.dumps(made.record) + "\n")
+    own, advice = (finding.payload for finding in sdk.SdkReader(str(path)).read())
+    assert (own.model, *figures(own)) == ("small", 203_047, 4_500, 7, 40, None)
+    assert own.total_tokens == 207_547
+    assert (advice.model, *figures(advice)) == ("large", 800, 1_600, 0, 0, None)
+    assert (own.call_id, advice.call_id) == ("msg_1", "msg_1/advisor-1")
+
+
+@pytest.mark.parametrize(
+    ("usage", "found"),
+    [
+        # what is zero is left out: nothing but thoughts until the limit, a prompt that was refused
+        ({"promptTokenCount": 10, "thoughtsTokenCount": 50, "totalTokenCount": 60}, (10, 50, None, None, 50)),
+        ({"promptTokenCount": 10, "totalTokenCount": 10}, (10, 0, None, None, None)),
+        ({"promptTokenCount": 10, "toolUsePromptTokenCount": 3, "totalTokenCount": 13}, (13, 0, None, None, None)),
+        ({"promptTokenCount": 10}, (10, None, None, None, None)),
+        # the interactions API
+        ({"total_input_tokens": 10, "total_output_tokens": 5, "total_thought_tokens": 7, "total_cached_tokens": 2,
+          "total_tool_use_tokens": 3, "total_tokens": 25}, (13, 12, 2, None, 7)),
+    ],
+)  # fmt: skip
+def test_geminis_parts(usage, found):
+    assert figures(sdk.usage_of({"usage": usage, "status": 200, "complete": True}, "x")) == found
+
+
+SPOKEN = {"type": "tokens", "input_tokens": 14, "input_token_details": {"audio_tokens": 14}, "output_tokens": 45,
+          "total_tokens": 59}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "told"),
+    [
+        ("audio/transcriptions", "application/json", {"text": "hi", "usage": SPOKEN}, (14, 45)),
+        ("audio/transcriptions", "text/event-stream", {"type": "transcript.text.done", "usage": SPOKEN}, (14, 45)),
+        ("audio/transcriptions", "application/json", {"usage": {"type": "duration", "seconds": 7}}, None),
+        ("audio/transcriptions", "application/json", {"text": "whisper tells none"}, None),
+        ("audio/speech", "audio/mpeg", {"usage": SPOKEN}, None),
+        ("images/generations", "application/json", {"data": [{"b64": "A" * (1 << 20)}], "usage": SPOKEN}, (14, 45)),
+    ],
+)  # fmt: skip
+def test_audio_and_images_that_are_counted_in_tokens(path, kind, body, told):
+    made = call(f"/v1/{path}")
+    if made.answered(200, {"Content-Type": kind}):
+        made.feed((b"data: %s\n\n" if kind.startswith("text") else b"%s") % json.dumps(body).encode())
+        made.end(complete=True)
+    usage = sdk.usage_of(made.record, "x") if made.record is not None else None
+    assert (usage and (usage.input_tokens, usage.output_tokens)) == told
 
 
 def test_prepare_goes_in_front_of_pythonpath_once(tmp_path):

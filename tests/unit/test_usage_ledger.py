@@ -69,6 +69,10 @@ CASES = {
     "an agent's print beside hooked calls of no tool": ([call(tool="codex"), call(20, 9, source="sdk")], (30, 14)),
     "a framework's print beside hooked calls of no tool": ([call(tool="crewai"), call(20, 9, source="sdk")], (20, 9)),
     "exact without usage": ([call(tool="t"), TokenUsage(tool="t", source="sdk")], (10, 5)),
+    "exact without usage, beside exact calls of no tool": (
+        [call(tool="aider"), TokenUsage(tool="aider", source="sdk"), call(20, 9, source="sdk")],
+        (30, 14),
+    ),
     "sdk before otlp, per process": (
         [
             call(source="otlp", tool="t", pid=1),

@@ -1,5 +1,6 @@
 """Token counts in metrics: sums and histograms, delta and cumulative, added up per session and model."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ from agentmon.collect.intake.otlp_names import Figures, settled
 from agentmon.collect.intake.otlp_records import Point, Resource
 
 _MAX_SERIES = 10_000
+_DELTAS_KEPT = 32
 _KINDS = {
     "input": "input", "prompt": "input", "output": "output", "completion": "output",
     "cacheread": "cache_read", "cache_read": "cache_read", "cached_input": "cache_read", "cache": "cache_read",
@@ -44,10 +46,30 @@ _COSTS = {metric.dollars: name for name, metric in METRICS.items() if metric.dol
 
 @dataclass(slots=True)
 class _Series:
-    """One line of points. last: the newest cumulative value; at: its time; deltas: times that were added already."""
+    """One line of points. before: what it had come to when it last began anew; at: the newest point's time; deltas: the
+    times of the last points that were added."""
 
     total: float = 0.0
+    before: float = 0.0
     at: int = 0
+    deltas: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_DELTAS_KEPT))
+
+    def add(self, point: Point) -> bool:
+        """Take a point; False for one that was sent again, or is older than what is known."""
+        if point.delta:  # each is apart, whatever the order in which they come
+            span = (point.start, point.at)
+            if point.at and (span in self.deltas or (len(self.deltas) == _DELTAS_KEPT and span < self.deltas[0])):
+                return False
+            self.deltas.append(span)
+            self.total += point.value
+        else:
+            if point.at and point.at <= self.at:
+                return False
+            if self.before + point.value < self.total and not point.start:  # only its fall tells that it began anew
+                self.before = self.total
+            self.total = self.before + point.value
+        self.at = max(self.at, point.at)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +111,7 @@ class Meters:
             if len(self._series) >= _MAX_SERIES:
                 return False
             series = self._series[key] = _Series()
-        if point.at and point.at <= series.at:  # sent again
-            return False
-        series.at = point.at
-        series.total = series.total + point.value if point.delta else point.value
-        return True
+        return series.add(point)
 
     def totals(self) -> list[Total]:
         """One for each session."""

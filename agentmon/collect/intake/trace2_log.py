@@ -79,6 +79,15 @@ class Worktree:
         self.made: set[str] = set()
         self._claimed_of: dict[str, int] = {}
 
+    def is_that_of(self, other: Worktree) -> bool:
+        """Whether the other is the same working tree."""
+        if self.git_dir is None or other.git_dir is None:
+            return False
+        try:
+            return os.path.samefile(self.git_dir, other.git_dir)
+        except OSError:  # gone
+            return self.git_dir == other.git_dir
+
     @property
     def logged(self) -> bool:
         """Whether there is a log at all: core.logAllRefUpdates can turn it off, and reftable keeps it elsewhere."""

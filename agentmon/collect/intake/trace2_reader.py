@@ -146,7 +146,9 @@ class Trace2Reader:
         if key not in self._trees:
             if len(self._trees) >= _TREES:
                 self._trees.pop(next(iter(self._trees)))
-            self._trees[key] = Worktree(*key, self._began, self._sizes)
+            made = Worktree(*key, self._began, self._sizes)
+            known = (tree for tree in self._trees.values() if made.git_dir is not None and tree.is_that_of(made))
+            self._trees[key] = next(known, made)  # one log of HEAD, however git was pointed to it
         return self._trees[key]
 
     def _ask(self) -> None:

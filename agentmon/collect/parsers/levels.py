@@ -46,6 +46,7 @@ _PINO: tuple[tuple[int, Level], ...] = ((60, "error"), (50, "error"), (40, "warn
 _OPENER = re.compile(r"[ +|]{0,400}(?:Exception Group )?")
 _TRACEBACK = "Traceback (most recent call last):"
 _TRACEBACK_LINES = 400
+_LAST = datetime(9999, 12, 31, tzinfo=UTC).timestamp()  # in UTC a time of the year 9999 may be one that has no name
 
 
 class Entry(NamedTuple):
@@ -120,7 +121,8 @@ def _time(value: Any) -> float | None:
             at = datetime.fromisoformat(value)
         except ValueError:
             return None
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        return seconds if 0 < seconds < _LAST else None  # many a logger has the year 1 for none
     return None
 
 

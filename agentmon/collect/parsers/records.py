@@ -240,7 +240,7 @@ class Records:
 
 
 def _holds(text: str, words: tuple[str, ...]) -> bool:
-    for word in words:
+    for word in words:  # noqa: SIM110 - any() takes twice as long
         if word in text:
             return True
     return False

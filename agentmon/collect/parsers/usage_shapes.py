@@ -71,9 +71,9 @@ _ROLES: Mapping[str, tuple[str, ...]] = {
     "reasoning": (
         "reasoningtokens", "reasoningoutputtokens", "thoughtstokencount", "thinkingtokens", "thoughttokens",
         "outputreasoningtokens", "genaiusagereasoningoutputtokens", "genaiusagereasoningtokens", "reasoningtokencount",
-        "totalreasoningtokens", "thoughtstokens",
+        "totalreasoningtokens", "thoughtstokens", "totalthoughttokens",
     ),
-    "tool": ("tooluseprompttokencount",),
+    "tool": ("tooluseprompttokencount", "totaltoolusetokens"),
 }  # fmt: skip
 _SHORT_ROLES: Mapping[str, tuple[str, ...]] = {  # only inside an object that is called tokens, usage or the like
     "input": ("prompt", "input", "inputs", "in"),
@@ -262,6 +262,8 @@ def _converted(figure: dict[str, int], names: set[str], money: float | None) -> 
             more_output = thought
         given, made = given + more_input, made + more_output
         total = given + made
+    elif given is not None and total is not None and "prompttokencount" in names and total >= given + tool:
+        given, made = given + tool, total - given - tool  # Gemini leaves out what is zero: all was thought, or nothing
     elif given is not None:
         given += more_input
     return Counts(
