@@ -11,6 +11,7 @@ NEEDLES = (
     "ecretAccessKey", "SESSION_TOKEN", "session_token", "uthorization", "@", "rk_live_", "rk_test_", "pypi-AgE",
     "dckr_pat_", "lsv2_", "tvly-", "SG.", "hooks.slack.com/",
 )  # fmt: skip
+CHECKS = {"@": re.compile(rb"(?::[^\s/@]{1,47}|[^\s/@]{48})@$")}  # what must end with a needle: most @ are no URL's
 MASK = "[redacted]"
 
 _KEYS = re.compile(

@@ -155,7 +155,9 @@ class Pipeline:
         ]  # fmt: skip
 
     def _check(self, needle: str, bits: int) -> re.Pattern[bytes] | None:
-        """What must match up to the end of a needle to make it a hit, if it is one parser's alone and that says so."""
+        """What must match up to the end of a needle to make it a hit, if it is one asker's alone and that says so."""
+        if bits == _SECRETS:
+            return redact.CHECKS.get(needle)
         return next((getattr(p, "checks", {}).get(needle) for bit, p in self._parsers if bit == bits), None)
 
     def _look_ahead(self) -> None:

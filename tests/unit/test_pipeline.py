@@ -81,3 +81,13 @@ def test_bytes_that_are_no_text_make_no_entry_too_long(size: int) -> None:
     found = [json.loads(line)["data"]["activity_log"]["message"] for line in recorded([data])]
     assert [len(m) for m in found] == [1] * 4000 + [found[4000].count("\ufffd")] + [1] * 9
     assert 1000 < len(found[4000].encode()) <= MESSAGE_LIMIT
+
+
+@pytest.mark.parametrize("password", ["x", "hunter2", "p:w#1%", "z" * 46, "z" * 47, "z" * 48, "z" * 120, "é" * 30])
+def test_a_password_in_a_url_never_gets_into_the_log(password: str) -> None:
+    text = f"cloning https://me:{password}@git.example.org/x\nssh://git@example.org, a@b.c, react@19\n"
+    told = [json.loads(line)["data"]["activity_log"]["message"] for line in recorded([text.encode()])]
+    assert told == [
+        "cloning https://me:[redacted]@git.example.org/x",
+        "ssh://git@example.org, a@b.c, react@19",
+    ]
