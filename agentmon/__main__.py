@@ -26,16 +26,12 @@ def _hold_standard() -> None:
     """The numbers of standard streams that the caller closed are taken: else the next file or socket would have them,
     and what is printed would go there. To read or to print is an error as before; what is said on stderr is gone.
     (`run` leaves them closed: they are the command's.)"""
-    for fd, name, way in ((0, "stdin", os.O_WRONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, way)
-            setattr(sys, name, os.fdopen(fd, "r" if fd == 0 else "w", closefd=False))
-    if isinstance(
-        sys.stdout, io.TextIOWrapper
-    ):  # what people named is any text, and a terminal's encoding may be small
-        sys.stdout.reconfigure(errors="replace")
+    from agentmon.descriptors import closed_standard
+
+    for fd in closed_standard((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        setattr(sys, ("stdin", "stdout", "stderr")[fd], os.fdopen(fd, "r" if fd == 0 else "w", closefd=False))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # what people named is any text, an encoding may be small
 
 
 if __name__ == "__main__":

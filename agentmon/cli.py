@@ -1,6 +1,5 @@
 """The `agentmon` command. Subcommands are imported when they are called: `run` starts fast."""
 
-import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -116,8 +115,8 @@ def _origin(error: click.ClickException) -> str:
 
 def _unwritten(status: int) -> int:
     """The status, with what nobody takes out of the way of Python's own end."""
+    from agentmon.descriptors import let_go
+
     with suppress(OSError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.close(null)
+        let_go(1)
     return status

@@ -9,7 +9,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 PIPE_BUF = 4096  # poll(2) says writable when this much fits (Linux: one page)
 TTY_BUF = 256  # n_tty's WAKEUP_CHARS
@@ -94,15 +94,16 @@ def same_file(a: int, b: int) -> bool:
     return os.lseek(a, 0, os.SEEK_CUR) == os.lseek(b, 0, os.SEEK_CUR) if described is None else described
 
 
-def closed_standard() -> frozenset[int]:
-    """Which of 0, 1 and 2 are closed. They are then held by /dev/null, so that no file of ours gets their number."""
+def closed_standard(ways: Sequence[int] = (os.O_RDWR, os.O_RDWR, os.O_RDWR)) -> frozenset[int]:
+    """Which of 0, 1 and 2 are closed. They are then held by /dev/null, opened in these ways, so that no file of ours
+    gets their number."""
     closed = set()
     for fd in (0, 1, 2):
         try:
             os.fstat(fd)
         except OSError:
             closed.add(fd)
-            got = os.open(os.devnull, os.O_RDWR)
+            got = os.open(os.devnull, ways[fd])
             if got != fd:
                 os.dup2(got, fd)
                 os.close(got)

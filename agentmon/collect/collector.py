@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from agentmon import ndjson
 from agentmon.collect.intake import Prepared, Reader
 from agentmon.collect.launch import Description
 from agentmon.collect.plain import Plain
@@ -102,7 +101,7 @@ class Collector:
         for frame in _joined(arrived):
             match frame.kind:
                 case frames.DATA:
-                    self._data(frame, bytes(frame.data))
+                    self._data(frame)
                 case frames.START:
                     self._pid = frame.fields()["pid"]
                     self._start(frame.time)
@@ -141,8 +140,8 @@ class Collector:
         assert self._pid is not None
         self._sampler = Sampler(self._pid, _system_reader, time.monotonic)
 
-    def _data(self, frame: Frame, data: bytes) -> None:
-        stream = frames.STREAMS[frame.stream]
+    def _data(self, frame: Frame) -> None:
+        stream, data = frames.STREAMS[frame.stream], bytes(frame.data)
         seen = self._source(stream)
         seen["bytes"] += len(data)
         seen["lines"] += data.count(b"\n")
@@ -185,11 +184,8 @@ class Collector:
         return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
 
     def _snapshot(self) -> bytes:
-        about, viewed = self._about, self._viewed
-        assert viewed is not None
-        return ndjson.snapshot(
-            self._recorder.last_seq, about.run_id, about.agent_id, about.team_id, viewed.telemetry(), time.time()
-        )
+        assert self._viewed is not None
+        return self._recorder.snapshot(self._viewed.telemetry(), time.time())
 
     def _rest_of_turn(self) -> None:
         """After every step: a sample if one is due, and the sinks."""

@@ -1,6 +1,7 @@
 """Recorder: gives findings their place in the stream, and their bytes."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from agentmon import ndjson
 from agentmon.collect.plain import Plain, iso
@@ -105,6 +106,10 @@ class Recorder:
         """A sink's own gap: it stands for the events that this sink did not take, from `first_seq` on."""
         payload = Gap(lost_bytes=size, lost_events=events, reason=reason, sink=sink)
         return ndjson.encode(Event(self.run_id, first_seq, self.agent_id, self.team_id, payload, time))
+
+    def snapshot(self, telemetry: dict[str, Any], time: float) -> bytes:
+        """The line that a late reader gets first: all events so far, folded."""
+        return ndjson.snapshot(self.last_seq, self.run_id, self.agent_id, self.team_id, telemetry, time)
 
     def event(self, payload: Payload, time: float, agent: str | None = None) -> Piece:
         """The piece of one event."""

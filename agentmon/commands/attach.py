@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import click
 import psutil
 
-from agentmon import __version__, ndjson, redact, runs
+from agentmon import __version__, redact, runs
 from agentmon.collect.processes import SystemReader
 from agentmon.collect.recorder import Recorder
 from agentmon.collect.sampler import Sampler
@@ -188,8 +188,5 @@ class _Stream:
         return self._recorder.gap(first_seq, events, size, reason, sink, time.time())
 
     def _snapshot(self) -> bytes:
-        recorder, viewed = self._recorder, self._viewed
-        assert viewed is not None
-        return ndjson.snapshot(
-            recorder.last_seq, recorder.run_id, recorder.agent_id, recorder.team_id, viewed.telemetry(), time.time()
-        )
+        assert self._viewed is not None
+        return self._recorder.snapshot(self._viewed.telemetry(), time.time())

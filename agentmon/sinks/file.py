@@ -31,7 +31,7 @@ class FileSink:
     def __init__(self, path: str, fd: int | None = None) -> None:
         self.name = path
         self._fd = _open(path) if fd is None else fd
-        self._path = os.path.abspath(path) if fd is None else path  # the collector leaves the caller's directory
+        self._path = os.path.abspath(path) if fd is None else None  # the collector leaves the caller's directory
         self._locks = fd is None
         self._backlog: Backlog
         self._checked = 0.0
@@ -121,7 +121,9 @@ class FileSink:
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _reopen_if_moved(self) -> None:
-        """logrotate renames or removes the file: go on in a new one of the same name."""
+        """logrotate renames or removes the file: go on in a new one of the same name, unless we were given it open."""
+        if self._path is None:
+            return
         ours = os.fstat(self._fd)
         try:
             there = os.stat(self._path)
@@ -150,9 +152,6 @@ class HandedFile(FileSink):
         if self._fd > 2:
             super().close()
 
-    def _reopen_if_moved(self) -> None:
-        return
-
 
 class RunLog(FileSink):
     """The log that every run has. Its lock says that the run goes on.
@@ -179,9 +178,6 @@ class RunLog(FileSink):
             return
         self._written += len(piece.data)
         super().offer(piece)
-
-    def _reopen_if_moved(self) -> None:
-        return
 
 
 def _open(path: str) -> int:

@@ -148,9 +148,7 @@ class History:
 
 
 def _agree(a: Act, b: Act) -> bool:
-    """Whether two showings may be of one act: nothing that both tell differs."""
-    if a.stated and b.stated and a.branch != b.branch:
-        return False
+    """Whether two showings may be of one act, their branches aside: nothing that both tell differs."""
     if a.files != b.files and a.files is not None and b.files is not None:
         return False
     if a.identity and b.identity and a.identity != b.identity:

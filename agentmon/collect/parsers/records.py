@@ -31,8 +31,8 @@ _SIGNS: tuple[tuple[str, str | None, str], ...] = (
 _SESSION_UNSAID = frozenset({"codex", "copilot-cli", "pi"})  # their records do not repeat whose they are
 _COST_IS_NO_MONEY = frozenset({"copilot-cli"})  # 1.0.102: `cost` counts premium requests
 _SESSIONS = ("session_id", "sessionId", "sessionID", "thread_id", "threadId")
+_TELLING = frozenset({*_SESSIONS, *(key for key, _, _ in _SIGNS)})  # keys by which a record tells who speaks
 # A record without any of these words is not walked: most of a log is text that the words are quickly not found in.
-_TELLING = frozenset({*_SESSIONS, *(key for key, _, _ in _SIGNS)})
 _USAGE_WORDS = ("oken", "usage", "Usage", "eval_count", "cost")
 _CALL_WORDS = ("command", "cmd", "script")
 _RESULT_WORDS = ("tool", "call_id", "callID", "callId")
