@@ -30,7 +30,7 @@ STREAMS: Final[tuple[Literal["stdout", "stderr", "merged", "tty"], ...]] = ("std
 _INDEX: Final[Mapping[str, int]] = {stream: number for number, stream in enumerate(STREAMS)}
 _HEADER = struct.Struct("<BBId")  # kind, stream, length, Unix seconds
 _SPAN = struct.Struct("<QQ")
-_COUNTERS = ("sent_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase", "collector_pid")
+_COUNTERS = ("sent_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase", "ended", "collector_pid")
 
 
 def index(stream: str) -> int:

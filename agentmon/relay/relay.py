@@ -426,7 +426,10 @@ class Relay:
         assert self._reporter is not None
         self._interests.forget(self._reporter.channel.write_fd)
         self._interests.forget(self._reporter.notes_fd)
-        self._say("the collector ended; there is no more telemetry of this run (the command goes on)")
+        if self._status is None:
+            self._say("the collector ended; there is no more telemetry of this run (the command goes on)")
+        else:
+            self._say("the collector ended before it had written all telemetry of this run")
 
     def _finish(self, code: int) -> None:
         if self._reporter is None:

@@ -14,6 +14,7 @@ from agentmon.relay.signals import detached_fork
 _WAIT_S = 5.0
 _IDLE_S = 0.25
 _TURN_MS = 50
+_LONGEST_TURN_S = 0.2
 _CHUNK = 64 * 1024
 
 
@@ -72,16 +73,22 @@ class Reporter:
 
         Files and `-` get up to 5 s, everything else only as long as it makes progress.
         """
-        if not self.alive:
-            if self._folder is not None:  # the collector would have removed it
-                import shutil
+        if self.alive:
+            self.tell(frames.EXIT, **fields)
+            lost, self.lost = self.lost, lambda: None
+            self._wait()
+            if not self.alive and not self.channel.counters.get("ended"):
+                lost()
+        if not self.alive and not self.channel.counters.get("ended") and self._folder is not None:
+            import shutil  # the collector would have removed it
 
-                shutil.rmtree(self._folder, ignore_errors=True)
-            return
-        self.tell(frames.EXIT, **fields)
-        self.lost = lambda: None
-        begun = moved = time.monotonic()
-        progress = -1
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _wait(self) -> None:
+        counters = self.channel.counters
+        progress = counters.get("progress")
+        last = time.monotonic()
+        waited = idle = 0.0
         poll = select.poll()
         poll.register(self.notes_fd, select.POLLIN)
         channel_open = True
@@ -90,7 +97,9 @@ class Reporter:
                 try:
                     self.channel.flush()
                 except OSError:
-                    return
+                    self.listen()
+                    self.alive = False
+                    break
                 if self.channel.behind:
                     poll.register(self.channel.write_fd, select.POLLOUT)
                 else:
@@ -101,13 +110,15 @@ class Reporter:
             if poll.poll(_TURN_MS):
                 self.listen()
             now = time.monotonic()
-            counters = self.channel.counters
+            step = min(now - last, _LONGEST_TURN_S)  # where the whole machine stood still, the collector did too
+            last = now
+            waited, idle = waited + step, idle + step
             if counters.get("progress") != progress:
-                progress, moved = counters.get("progress"), now
-            if now - begun > _WAIT_S or (counters.get("phase") and now - moved > _IDLE_S):
-                break
-            if now - moved > _IDLE_S and self._stopped():
+                progress, idle = counters.get("progress"), 0.0
+            if idle > _IDLE_S and self._stopped():
                 self.heard("the collector is stopped; it completes the telemetry of this run when it is continued")
+                break
+            if waited > _WAIT_S or (counters.get("phase") and idle > _IDLE_S):
                 break
         if self.alive and channel_open and self.channel.behind and detached_fork({self.channel.write_fd}):
             # what is in our memory has to reach it, and we do not wait
