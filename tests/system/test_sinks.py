@@ -396,7 +396,7 @@ def test_without_a_place_for_the_run_log_the_run_goes_on(wrapper: Wrapper, tmp_p
     env = dict(wrapper.env)
     if how == "no home":
         del env["XDG_STATE_HOME"]
-        env["HOME"] = "/nonexistent"
+        env["HOME"] = str(tmp_path / "nobody")
     else:
         wrapper.state.write_text("in the way")
     result = wrapper.run(["sh", "-c", "echo hi; exit 2"], "-o", "events", cwd=tmp_path, env=env)
