@@ -129,7 +129,6 @@ def _collect(
         return pricers[0].price(finding, at)
 
     Collector(about, pipeline, price, sinks, channel, notice, sources, reading.limits).run()
-    channel.counters.set("ended", 1)
     os.close(notes_fd)  # the relay need not wait for what follows
     if folder is not None:
         remove_folder(folder)

@@ -150,7 +150,7 @@ def test_collector_is_killed(wrapper: Wrapper) -> None:
     assert state_of(check_stream(wrapper.run_log(), whole=False)[0]) == "started"
 
 
-def test_collector_is_killed_while_the_relay_waits_for_it(wrapper: Wrapper, tmp_path: Path) -> None:
+def test_collector_is_killed_when_the_child_has_ended(wrapper: Wrapper, tmp_path: Path) -> None:
     """What it had still to write is lost, and that is said; nothing of it lies about."""
     (tmp_path / "private").mkdir()
     wrapper.env["XDG_RUNTIME_DIR"] = str(tmp_path / "private")
@@ -166,7 +166,7 @@ def test_collector_is_killed_while_the_relay_waits_for_it(wrapper: Wrapper, tmp_
         _, err = communicate(process)
     late = time.monotonic() - began > RELAY_WAITS_S
     assert process.returncode == 4
-    assert late or err == b"agentmon: the collector ended before it had written all telemetry of this run\n"
+    assert late or err == b"agentmon: the collector ended; there is no more telemetry of this run\n"
     assert late or not list((tmp_path / "private").iterdir())
 
 

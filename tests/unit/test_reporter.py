@@ -64,7 +64,7 @@ def test_it_waits_while_the_collector_writes_also_where_the_machine_stood_still(
     def collector(turn: int) -> None:
         if turn == 5:
             ends.say(b"the last word")
-            ends.channel.counters.set("ended", 1)
+            ends.channel.counters.set("complete", 1)
             ends.end()
 
     when_asked(monkeypatch, collector, jump_s=100.0)
