@@ -195,10 +195,10 @@ def test_collector_is_stopped_behind_a_child_that_prints_much(wrapper: Wrapper, 
     """Nothing waits for it; when it goes on it has everything, from the spool."""
     size = 24 << 20
     code = (
-        "import os\n"
+        "import os, sys\n"
         "os.read(0, 1)\n"
-        f"for i in range({size >> 20}): os.write(1, (b'x' * 1023 + b'\\n') * 1024)\n"
-        "os._exit(3)"
+        f"for i in range({size >> 20}): sys.stdout.buffer.write((b'x' * 1023 + b'\\n') * 1024)\n"
+        "sys.exit(3)"
     )
     with open(tmp_path / "out", "wb") as out:
         process = wrapper.start(python(code), "--run-id", "late", stdin=PIPE, stdout=out, stderr=PIPE)
@@ -227,7 +227,12 @@ def test_collector_is_stopped_and_there_is_no_room_for_a_spool(wrapper: Wrapper,
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-    code = "import os\nos.read(0, 1)\nfor i in range(8): os.write(1, (b'x' * 1023 + b'\\n') * 1024)\nos._exit(3)"
+    code = (
+        "import os, sys\n"
+        "os.read(0, 1)\n"
+        "for i in range(8): sys.stdout.buffer.write((b'x' * 1023 + b'\\n') * 1024)\n"
+        "sys.exit(3)"
+    )
     process = wrapper.start(
         python(code),
         "--run-id",

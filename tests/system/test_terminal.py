@@ -219,7 +219,7 @@ def test_stop_and_go_on_in_the_background(shell: Terminal, wrapper: Wrapper, tmp
     shell.send(b"\x1a")
     shell.expect(b"Stopped")
     shell.expect(PROMPT)
-    assert all(map(stopped, [command, jobs[0]]))
+    until(lambda: all(map(stopped, [command, jobs[0]])), "the job to be stopped")
     shell.send(b"bg\n")
     shell.expect(PROMPT)
     until(lambda: not any(map(stopped, jobs)))
