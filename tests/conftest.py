@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from wrapper import Wrapper, adopt_orphans, kill_all
+from wrapper import Wrapper, adopt_orphans, as_started_by_hand, kill_all
 
+as_started_by_hand()
 adopt_orphans()
 # how long an example takes says how busy the machine is, and nothing about the code
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

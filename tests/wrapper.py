@@ -10,16 +10,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
-WAIT_S = 20.0
+WAIT_S = 60.0
 T = TypeVar("T")
 
+RELAY_WAITS_S = 5.0  # at the end of a run, for its collector
 _PR_SET_CHILD_SUBREAPER = 36
+_LOOKS = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "COLORTERM")
+_started: list[Popen[bytes]] = []  # those that may still run
+
+
+def as_started_by_hand() -> None:
+    """Forget what we have from whoever started us, and what children would have from us.
+
+    SIGINT and SIGQUIT are ignored in the background of a script, SIGHUP under nohup. The environment may have something
+    for git (in a hook of its), for agentmon, for a proxy, or for the looks of a terminal.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for name in tuple(os.environ):
+        if name.startswith(("AGENTMON_", "GIT_", "OTEL_", "TRACE")) or name in _LOOKS:
+            del os.environ[name]
+    if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"  # all our servers are here
 
 
 def adopt_orphans() -> None:
@@ -29,10 +49,12 @@ def adopt_orphans() -> None:
 
 def until(condition: Callable[[], T], what: str = "") -> T:
     """What `condition` gives once it is true."""
-    end = time.monotonic() + WAIT_S
+    began = asked = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() < end, f"waited in vain for {what or condition}"
-        time.sleep(0.01)
+        now = time.monotonic()
+        assert now < began + WAIT_S, f"waited in vain for {what or condition}"
+        time.sleep(max(0.01, now - asked))  # on a busy machine what asks is not to hold up what it waits for
+        asked = time.monotonic()
     return value
 
 
@@ -43,11 +65,15 @@ def python(code: str, *args: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended, as a shell tells it (128+N for a death by signal)."""
+    """How a command ended, as a shell tells it (128+N for a death by signal).
+
+    late: it took so long that the relay may have left before the collector had told it everything.
+    """
 
     code: int
     out: bytes
     err: bytes
+    late: bool = field(default=False, compare=False)
 
 
 class Wrapper:
@@ -69,10 +95,12 @@ class Wrapper:
     def start(self, command: list[Any], *options: str, **popen: Any) -> Popen[bytes]:
         """Start it in a session of its own, as a service manager would."""
         popen.setdefault("start_new_session", True)
-        return Popen(self.argv(command, *options), **{"env": self.env, **popen})
+        _started[:] = [one for one in _started if one.returncode is None]
+        _started.append(Popen(self.argv(command, *options), **{"env": self.env, **popen}))
+        return _started[-1]
 
     def run(self, command: list[Any], *options: str, data: bytes | None = None, **popen: Any) -> Result:
-        """Run it to its end."""
+        """Run it to its end, and its collector too."""
         return _finish(self.start(command, *options, **_streams(data, popen)), data)
 
     def bare(self, command: list[Any], data: bytes | None = None, **popen: Any) -> Result:
@@ -95,17 +123,39 @@ def _streams(data: bytes | None, popen: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish(process: Popen[bytes], data: bytes | None) -> Result:
+    began = time.monotonic()
+    out, err = communicate(process, data)
+    return Result(exit_code(process), out, err, time.monotonic() - began > RELAY_WAITS_S)
+
+
+def communicate(process: Popen[bytes], data: bytes | None = None) -> tuple[bytes, bytes]:
+    """As Popen's own, with an end; and the collector's end is waited for too."""
     try:
         out, err = process.communicate(data, timeout=WAIT_S)
     except subprocess.TimeoutExpired:
         raise AssertionError(f"no end; below it: {[command_line(pid) for pid in below(process.pid)]}") from None
-    return Result(exit_code(process), out, err)
+    collected(process.args)
+    return out, err
 
 
 def exit_code(process: Popen[bytes]) -> int:
-    """Wait for it; the exit code as a shell tells it."""
+    """Wait for it, and for its collector; the exit code as a shell tells it."""
     code = process.wait(WAIT_S)
+    collected(process.args)
     return 128 - code if code < 0 else code
+
+
+def collected(argv: Any) -> None:
+    """Wait until the collectors of a command that has ended have written all they have: the relay waits for them no
+    longer than 5 s, and on a busy machine that may not be enough. Where one was stopped, nothing is waited for."""
+    words = b"\0".join(map(os.fsencode, argv if isinstance(argv, list | tuple) else [argv])) + b"\0"
+
+    def none_at_work() -> bool:
+        left = [pid for pid in collectors() if _cmdline(pid) in words]
+        return not left or any(map(stopped, left))
+
+    if b"agentmon" in words:
+        until(none_at_work, "the collector")
 
 
 def read_until(fd: int, what: bytes) -> bytes:
@@ -128,6 +178,7 @@ class Stat:
     ppid: int
     group: int
     session: int
+    terminal: int
 
 
 def stat(pid: int) -> Stat | None:
@@ -136,7 +187,7 @@ def stat(pid: int) -> Stat | None:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return Stat(fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[3]))
+    return Stat(fields[0].decode(), *map(int, fields[1:5]))
 
 
 def alive(pid: int) -> bool:
@@ -151,12 +202,28 @@ def stopped(pid: int) -> bool:
     return found is not None and found.state == "T"
 
 
+def stop(pid: int) -> None:
+    """Stop it, and wait until it has: the signal is only sent when kill(2) returns."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: stopped(pid), "a process to stop")
+
+
+def kill(pid: int) -> None:
+    """Kill it, and wait until it has closed what it had open."""
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not alive(pid), "a process to end")
+
+
 def command_line(pid: int) -> str:
     """Its words; nothing for a process that is gone."""
+    return _cmdline(pid).replace(b"\0", b" ").decode("utf-8", "replace")
+
+
+def _cmdline(pid: int) -> bytes:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return ""
+        return b""
 
 
 def below(pid: int) -> Iterator[int]:
@@ -173,7 +240,9 @@ def below(pid: int) -> Iterator[int]:
 
 
 def collectors(run_id: str = "") -> list[int]:
-    """Living collectors: session leaders that nobody but us is the parent of."""
+    """Living collectors: leaders of sessions, which came to us when who had forked them ended. What we have started
+    ourselves may lead a session too, and what a terminal belongs to has one."""
+    ours = {process.pid for process in _started if process.returncode is None}
     found = []
     for pid in below(os.getpid()):
         seen = stat(pid)
@@ -181,8 +250,9 @@ def collectors(run_id: str = "") -> list[int]:
             seen
             and seen.session == pid
             and seen.ppid == os.getpid()
-            and alive(pid)
-            and os.getpriority(os.PRIO_PROCESS, pid) >= min(19, os.getpriority(os.PRIO_PROCESS, 0) + 1)
+            and not seen.terminal
+            and seen.state not in "ZX"
+            and pid not in ours
         ):
             words = command_line(pid)
             if "agentmon run" in words and run_id in words:
@@ -209,6 +279,7 @@ def kill_all() -> None:
         except ChildProcessError:
             pass
         time.sleep(0.005)
+    _started.clear()
 
 
 def needs(program: str) -> str:

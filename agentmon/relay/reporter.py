@@ -14,6 +14,7 @@ from agentmon.relay.signals import detached_fork
 _WAIT_S = 5.0
 _IDLE_S = 0.25
 _TURN_MS = 50
+_LONGEST_TURN_S = 0.2
 _CHUNK = 64 * 1024  # of notes at once, and of output in one frame
 
 
@@ -102,8 +103,10 @@ class Reporter:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _await_end(self) -> None:
-        begun = moved = time.monotonic()
-        progress = -1
+        counters = self.channel.counters
+        progress = counters.get("progress")
+        last = time.monotonic()
+        waited = idle = 0.0
         poll = select.poll()
         poll.register(self.notes_fd, select.POLLIN)
         channel_open = True
@@ -112,6 +115,7 @@ class Reporter:
                 try:
                     self.channel.flush()
                 except OSError:
+                    self.listen()
                     self._lose()
                     return
                 if self.channel.behind:
@@ -124,13 +128,15 @@ class Reporter:
             if poll.poll(_TURN_MS):
                 self.listen()
             now = time.monotonic()
-            counters = self.channel.counters
+            step = min(now - last, _LONGEST_TURN_S)  # where the whole machine stood still, the collector did too
+            last = now
+            waited, idle = waited + step, idle + step
             if counters.get("progress") != progress:
-                progress, moved = counters.get("progress"), now
-            if now - begun > _WAIT_S or (counters.get("phase") and now - moved > _IDLE_S):
-                break
-            if now - moved > _IDLE_S and self._stopped():
+                progress, idle = counters.get("progress"), 0.0
+            if idle > _IDLE_S and self._stopped():
                 self.heard("the collector is stopped; it completes the telemetry of this run when it is continued")
+                break
+            if waited > _WAIT_S or (counters.get("phase") and idle > _IDLE_S):
                 break
         if self.alive and channel_open and self.channel.behind and detached_fork({self.channel.write_fd}):
             # what is in our memory has to reach it, and we do not wait

@@ -14,6 +14,7 @@ from agentmon.descriptors import close_others
 CATCHABLE = frozenset(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
 RESET_BY_PYTHON = frozenset(s for s in (signal.SIGPIPE, getattr(signal, "SIGXFSZ", None)) if s is not None)
 _NOTE = struct.Struct("iii")
+_TURN_MS, _TURNS = 100, 50  # a witness that somebody has stopped is not waited for any longer
 SI_KERNEL = 0x80
 
 
@@ -130,6 +131,7 @@ class Witness:
     def __init__(self) -> None:
         its_read, self._ask = os.pipe()
         self._answer, its_write = os.pipe()
+        self._asked = 0
         if detached_fork({its_read, its_write}):
             self._hold(its_read, its_write)
         os.close(its_read)
@@ -138,12 +140,12 @@ class Witness:
 
     def _hold(self, asked_fd: int, answer_fd: int) -> None:
         try:
-            while asked := os.read(asked_fd, 1):
-                number = asked[0]
+            while asked := os.read(asked_fd, 2):
+                number, turn = asked
                 seen = number in signal.sigpending()
                 if seen:
                     signal.sigwait({number})
-                os.write(answer_fd, bytes([seen]))
+                os.write(answer_fd, bytes([turn, seen]))
         finally:
             os._exit(0)
 
@@ -153,9 +155,15 @@ class Witness:
             # kill(2) walks a group under the kernel's list lock: once setpgid(2) had that, the walk is over
             os.setpgid(0, os.getpgrp())
         try:
-            os.write(self._ask, bytes([number]))
+            self._asked = (self._asked + 1) % 256
+            os.write(self._ask, bytes([number, self._asked]))
             poll = select.poll()
             poll.register(self._answer, select.POLLIN)
-            return bool(poll.poll(1000)) and os.read(self._answer, 1) == b"\1"
+            for _ in range(_TURNS):  # and not once for all that time: the whole machine may have stood still for it
+                if poll.poll(_TURN_MS):
+                    answer = os.read(self._answer, 2)
+                    if not answer or answer[0] == self._asked:  # else it is late, and to what was asked before
+                        return answer[1:] == b"\1"
         except OSError:
-            return False
+            pass
+        return False

@@ -116,7 +116,7 @@ def opened(profile: Path) -> Iterator[Page]:
     argv = ["bash", "-c", script, "-", program, *FLAGS, f"--user-data-dir={profile}"]
     process = subprocess.Popen(
         argv, pass_fds=(in_read, out_write), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
+        stderr=subprocess.DEVNULL, start_new_session=True, env={**os.environ, "HOME": str(profile)},
     )  # fmt: skip
     os.close(in_read)
     os.close(out_write)

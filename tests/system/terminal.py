@@ -4,19 +4,21 @@ import contextlib
 import fcntl
 import os
 import re
+import select
 import signal
 import struct
 import termios
 from collections.abc import Mapping
 from typing import Any
 
-from wrapper import read_until, until
+from wrapper import collected, read_until, until
 
 
 class Terminal:
     """Our end. The far end stays open here too, so that its modes can be looked at when all is over."""
 
     def __init__(self, argv: list[Any], env: Mapping[str, str], size: tuple[int, int] = (24, 80)) -> None:
+        self.argv = argv
         self.fd, self.far = os.openpty()
         self.resize(*size)
         self.modes_before = self.modes()
@@ -58,9 +60,11 @@ class Terminal:
         return termios.tcgetattr(self.far)
 
     def wait(self) -> int:
-        """The exit code, as a shell tells it."""
+        """The exit code, as a shell tells it. By then all that it wrote is in `seen`, and its collector has ended."""
         os.set_blocking(self.fd, False)
         until(self._ended, f"the end; screen: {self.seen[-300:]!r}")
+        self._read_the_rest()
+        collected(self.argv)
         assert self.code is not None
         return self.code
 
@@ -82,9 +86,21 @@ class Terminal:
             got += read_until(self.fd, b".|\n")
         return got
 
-    def _ended(self) -> bool:
+    def _read_the_rest(self) -> None:
+        """What is written comes here by way of a worker of the kernel: behind a mark of ours there is nothing more."""
+        mark = b"\0\0the end\0\0"
+        while not select.select([], [self.far], [], 0)[1]:  # full
+            self._read()
+        os.write(self.far, mark)
+        until(lambda: self._read() or mark in self.seen, "the rest")
+        self.seen = self.seen.replace(mark, b"")
+
+    def _read(self) -> None:
         with contextlib.suppress(OSError):
             self.seen += os.read(self.fd, 65536)
+
+    def _ended(self) -> bool:
+        self._read()
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
             code = os.waitstatus_to_exitcode(status)

@@ -1,6 +1,7 @@
 """Faults of the telemetry side: the child's output and exit code are as bare, and every stream keeps its contract."""
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -8,13 +9,26 @@ import resource
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
 import pytest
 from stream import Record, check_stream, lost_events, messages, only, state_of
-from wrapper import Wrapper, alive, below, collector, exit_code, python, read_until, stat, until
+from wrapper import (
+    RELAY_WAITS_S,
+    Wrapper,
+    alive,
+    collector,
+    communicate,
+    exit_code,
+    kill,
+    python,
+    read_until,
+    stop,
+    until,
+)
 
 
 @pytest.fixture
@@ -54,7 +68,7 @@ def test_full_disk_and_then_room_again(wrapper: Wrapper, small_disk: Path, flags
         process.stdin.flush()
         os.read(process.stdout.fileno(), 65536)
     until(lambda: b'"2599 ' in wrapper.run_log()[-9000:])
-    assert events.read_bytes().endswith(b"\n")
+    until(lambda: events.read_bytes().endswith(b"\n"), "a whole line")  # what does not fit is taken back at once
     subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     until(lambda: b'"event":"gap"' in events.read_bytes())
     process.stdin.write(b"room again\n")
@@ -87,9 +101,8 @@ def test_disk_that_stays_full(wrapper: Wrapper, small_disk: Path) -> None:
     until(lambda: _ended(log))
     assert (small_disk / "events").stat().st_size == 0
     subprocess.run(["mount", "-o", "remount,size=2m", small_disk], check=True)
-    assert process.communicate(timeout=20) == (b"out\n", b"err\n")
+    assert communicate(process) == (b"out\n", b"err\n")
     assert process.returncode == 3
-    until(lambda: not [pid for pid in below(os.getpid()) if alive(pid)])
     assert (small_disk / "events").read_bytes() == wrapper.run_log()
     check_stream(wrapper.run_log())
 
@@ -117,11 +130,10 @@ def test_limit_on_the_size_of_files(wrapper: Wrapper, tmp_path: Path) -> None:
     events = tmp_path / "events"
     ours = collector("small")
     out = read_until(process.stdout.fileno(), b"\n{20000}$")
-    until(lambda: events.stat().st_size > 0)
+    until(lambda: events.read_bytes().endswith(b"\n"), "a whole line")  # what does not fit is taken back at once
     assert events.stat().st_size <= 65536
-    assert events.read_bytes().endswith(b"\n")
     resource.prlimit(ours, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    rest, _ = process.communicate(b"more\n", timeout=20)
+    rest, _ = communicate(process, b"more\n")
     assert (process.returncode, out + rest) == (3, b"128\n" + b"\n" * 20000 + b"more\n")
     assert messages(check_stream(events.read_bytes()))[-1] == "more"
 
@@ -130,27 +142,32 @@ def test_collector_is_killed(wrapper: Wrapper) -> None:
     process = wrapper.start(["sh", "-c", "cat; exit 4"], "--run-id", "gone", stdin=PIPE, stdout=PIPE, stderr=PIPE)
     victim = collector("gone")
     until(lambda: b"running" in wrapper.run_log())
-    os.kill(victim, signal.SIGKILL)
-    out, err = process.communicate(b"a\n" * 500_000, timeout=20)
+    kill(victim)
+    out, err = communicate(process, b"a\n" * 500_000)
     assert (process.returncode, out) == (4, b"a\n" * 500_000)
     assert err.count(b"\n") == 1
     assert err.startswith(b"agentmon: the collector ended")
     assert state_of(check_stream(wrapper.run_log(), whole=False)[0]) == "started"
 
 
-def test_collector_is_killed_when_the_child_has_ended(wrapper: Wrapper) -> None:
-    """The end of the telemetry is missing then, too: that is told."""
-    command = ["sh", "-c", "echo $$ >&2; exec seq 1 3000 >&2"]  # more events than the pipe takes that nobody reads
-    process = wrapper.start(command, "--run-id", "gone", "-o", "-", stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
-    assert process.stderr
-    victim = collector("gone")
-    lines = read_until(process.stderr.fileno(), rb"\n3000\n").splitlines()
-    until(lambda: stat(int(lines[0])) is None, "the child to be gone")
-    os.kill(victim, signal.SIGKILL)
-    _, err = process.communicate(timeout=20)
-    assert process.returncode == 0
-    assert err.count(b"\n") == 1
-    assert err.startswith(b"agentmon: the collector ended")
+def test_collector_is_killed_when_the_child_has_ended(wrapper: Wrapper, tmp_path: Path) -> None:
+    """What it had still to write is lost, and that is said; nothing of it lies about."""
+    (tmp_path / "private").mkdir()
+    wrapper.env["XDG_RUNTIME_DIR"] = str(tmp_path / "private")
+    began = time.monotonic()
+    with open(tmp_path / "events", "wb") as events:
+        fcntl.flock(events, fcntl.LOCK_EX)  # another writer's turn, which does not end
+        process = wrapper.start(
+            ["sh", "-c", "exit 4"], "-o", "events", "--run-id", "gone", cwd=tmp_path, stderr=PIPE, stdin=DEVNULL
+        )
+        (log,) = until(wrapper.run_logs)
+        until(lambda: _ended(log))
+        kill(collector("gone"))
+        _, err = communicate(process)
+    late = time.monotonic() - began > RELAY_WAITS_S
+    assert process.returncode == 4
+    assert late or err == b"agentmon: the collector ended; there is no more telemetry of this run\n"
+    assert late or not list((tmp_path / "private").iterdir())
 
 
 @pytest.mark.parametrize("words", [[], ["--pty", "always"]], ids=["pipes", "session"])
@@ -178,17 +195,17 @@ def test_collector_is_stopped_behind_a_child_that_prints_much(wrapper: Wrapper, 
     """Nothing waits for it; when it goes on it has everything, from the spool."""
     size = 24 << 20
     code = (
-        "import os\n"
+        "import os, sys\n"
         "os.read(0, 1)\n"
-        f"for i in range({size >> 20}): os.write(1, (b'x' * 1023 + b'\\n') * 1024)\n"
-        "os._exit(3)"
+        f"for i in range({size >> 20}): sys.stdout.buffer.write((b'x' * 1023 + b'\\n') * 1024)\n"
+        "sys.exit(3)"
     )
     with open(tmp_path / "out", "wb") as out:
         process = wrapper.start(python(code), "--run-id", "late", stdin=PIPE, stdout=out, stderr=PIPE)
         behind = collector("late")
         until(lambda: b"running" in wrapper.run_log())
-        os.kill(behind, signal.SIGSTOP)
-        _, err = process.communicate(b"x", timeout=20)
+        stop(behind)
+        _, err = communicate(process, b"x")
     assert (process.returncode, (tmp_path / "out").stat().st_size) == (3, size)
     assert err.startswith(b"agentmon: the collector is stopped")
     (log,) = wrapper.run_logs()
@@ -210,7 +227,12 @@ def test_collector_is_stopped_and_there_is_no_room_for_a_spool(wrapper: Wrapper,
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-    code = "import os\nos.read(0, 1)\nfor i in range(8): os.write(1, (b'x' * 1023 + b'\\n') * 1024)\nos._exit(3)"
+    code = (
+        "import os, sys\n"
+        "os.read(0, 1)\n"
+        "for i in range(8): sys.stdout.buffer.write((b'x' * 1023 + b'\\n') * 1024)\n"
+        "sys.exit(3)"
+    )
     process = wrapper.start(
         python(code),
         "--run-id",
@@ -226,7 +248,7 @@ def test_collector_is_stopped_and_there_is_no_room_for_a_spool(wrapper: Wrapper,
     assert process.stdout
     behind = collector("late")
     stream = read_until(process.stdout.fileno(), b'"running".*\n')
-    os.kill(behind, signal.SIGSTOP)
+    stop(behind)
     assert process.stdin
     assert process.stderr
     process.stdin.write(b"x")
@@ -262,13 +284,21 @@ def test_flood_of_empty_lines(wrapper: Wrapper, tmp_path: Path) -> None:
     assert process.stdout
     ours = collector("empty")
     out = read_until(process.stdout.fileno(), b"\n{%d}$" % lines)
-    events = tmp_path / "events"
-    until(lambda: events.read_bytes().count(b'"log_entry"') == lines, "all entries")
+    entries = 0
+    with open(tmp_path / "events", "rb") as events:
+
+        def all_there() -> bool:
+            nonlocal entries
+            entries += events.read().count(b"\n")
+            return entries >= lines
+
+        until(all_there, "all entries")
     status = Path(f"/proc/{ours}/status").read_text()
     assert int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) < 100_000  # type: ignore[index]
-    rest, _ = process.communicate(b"", timeout=20)
+    rest, _ = communicate(process, b"")
     assert (process.returncode, out + rest) == (3, b"\n" * lines)
-    assert b'"event":"gap"' not in events.read_bytes()
+    told = (tmp_path / "events").read_bytes()
+    assert (told.count(b'"log_entry"'), b'"event":"gap"' in told) == (lines, False)
 
 
 def test_hostile_bytes(wrapper: Wrapper) -> None:
@@ -314,9 +344,15 @@ def _so_far(wrapper: Wrapper) -> list[Record]:
 
 
 def test_sink_that_breaks_is_told_once_and_the_others_go_on(wrapper: Wrapper, tmp_path: Path) -> None:
-    result = wrapper.run(["sh", "-c", "echo a; exit 2"], "-o", "/dev/full", "-o", "events", cwd=tmp_path)
-    assert (result.code, result.out) == (2, b"a\n")
-    assert result.err == b"agentmon: /dev/full: No space left on device; this sink gets no more events\n"
+    command = ["sh", "-c", "echo a; read line; exit 2"]
+    process = wrapper.start(
+        command, "-o", "/dev/full", "-o", "events", cwd=tmp_path, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    assert process.stderr
+    told = read_until(process.stderr.fileno(), b"\n")
+    out, err = communicate(process, b"\n")
+    assert (process.returncode, out) == (2, b"a\n")
+    assert told + err == b"agentmon: /dev/full: No space left on device; this sink gets no more events\n"
     assert messages(check_stream((tmp_path / "events").read_bytes())) == ["a"]
 
 
@@ -325,7 +361,7 @@ def test_folder_of_a_sink_vanishes(wrapper: Wrapper, tmp_path: Path) -> None:
     process = wrapper.start(["cat"], "-o", "folder/events", stdin=PIPE, stdout=DEVNULL, stderr=PIPE, cwd=tmp_path)
     until(lambda: (tmp_path / "folder/events").exists())
     shutil.rmtree(tmp_path / "folder")
-    _, err = process.communicate(b"on\n", timeout=20)
+    _, err = communicate(process, b"on\n")
     assert (process.returncode, err) == (0, b"")
     assert messages(check_stream(wrapper.run_log())) == ["on"]
 

@@ -3,14 +3,13 @@
 import ctypes
 import json
 import os
-import signal
 import sys
 import time
 from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 from run_logs import Log
-from wrapper import Wrapper, alive, collector, exit_code, python, until
+from wrapper import WAIT_S, Wrapper, collector, communicate, exit_code, kill, python, until
 
 from agentmon.runs import is_written
 
@@ -19,7 +18,7 @@ WAITS = python("print('up', flush=True); input()")
 
 def history(wrapper: Wrapper, *words: str, code: int = 0, err: str | None = "", **popen) -> str:
     process = agentmon(wrapper, "history", *words, **popen)
-    out, said = process.communicate(timeout=20)
+    out, said = communicate(process)
     assert (exit_code(process), said.decode() if err is not None else None) == (code, err), said
     return out.decode()
 
@@ -61,13 +60,11 @@ def test_running_and_killed(wrapper):
         assert process.stdout.readline() == b"up\n"
     until(lambda: {name: row["state"] for name, row in runs(wrapper).items()} == {
         "going": "running", "killed": "running", "crashed": "running"})  # fmt: skip
-    writer = collector("crashed")
-    os.kill(writer, signal.SIGKILL)
-    until(lambda: not alive(writer), "the end of a collector")
+    kill(collector("crashed"))
     killed.kill()
     until(lambda: runs(wrapper, "--exit", "failed").keys() == {"killed", "crashed"}, "both lost")
     assert {row["state"] for row in runs(wrapper, "--exit", "failed").values()} == {"lost"}
-    going.communicate(b"\n")
+    communicate(going, b"\n")
     assert runs(wrapper, "--exit", "0")["going"]["state"] == "stopped"
 
 
@@ -84,12 +81,12 @@ def test_many_runs_end_while_many_read(wrapper):
         log.committed()
         log.ended()
         log.release()
-    while_ending = [reader.communicate(timeout=30) for reader in readers]
+    while_ending = [reader.communicate(timeout=WAIT_S) for reader in readers]
     assert [err for _, err in while_ending] == [b""] * 10
     assert {len(json.loads(out)) for out, _ in while_ending} == {50}
     readers = [agentmon(wrapper, "history", "--json") for _ in range(10)]
     for reader in readers:
-        out, err = reader.communicate(timeout=30)
+        out, err = reader.communicate(timeout=WAIT_S)
         assert err == b""
         rows = json.loads(out)
         assert len(rows) == 50
@@ -101,7 +98,7 @@ def test_a_read_only_state_directory_still_answers(wrapper):
     state = wrapper.state / "agentmon"
     state.chmod(0o500)
     process = agentmon(wrapper, "history", "--json", preexec_fn=obey_modes)
-    out, err = process.communicate(timeout=20)
+    out, err = communicate(process)
     state.chmod(0o700)
     assert [row["run_id"] for row in json.loads(out)] == ["one"]
     assert b"cannot be written" in err
@@ -139,7 +136,7 @@ def test_prune_says_first_and_never_takes_what_is_written(wrapper):
     assert "removed: 1 run" in history(wrapper, "prune", "--older-than", "1d", "--yes")
     assert [log.stem for log in wrapper.run_logs()] == ["going"]
     assert runs(wrapper).keys() == {"going", "old"}
-    going.communicate(b"\n")
+    communicate(going, b"\n")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from stream import check_stream, only
-from wrapper import Wrapper, collector, exit_code, python, read_until, until
+from wrapper import Wrapper, collector, exit_code, kill, python, read_until, stop, until
 
 from agentmon.collect.intake.otlp_records import protobuf_here
 
@@ -46,7 +46,7 @@ def post(c, data, path=None, method='POST', **fields):
     r = c.getresponse()
     return r.status, r.read().decode()
 def connect():
-    return http.client.HTTPConnection(base.hostname, base.port, timeout=20)
+    return http.client.HTTPConnection(base.hostname, base.port, timeout=60)
 """
 
 
@@ -75,8 +75,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 resource = Resource.create({"service.name": "crew"})
 traces = TracerProvider(resource=resource)
-traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(compression=Compression.Gzip)))
-meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())], resource=resource)
+traces.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(compression=Compression.Gzip, timeout=60)))
+meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter(timeout=60))], resource=resource)
 tokens = meters.get_meter("m").create_histogram("gen_ai.client.token.usage")
 tracer = traces.get_tracer("t")
 with tracer.start_as_current_span("invoke_agent") as agent:
@@ -146,7 +146,7 @@ print(*post(connect(), body(1)))
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 def test_collector_is_stopped_or_killed(wrapper: Wrapper, number: int) -> None:
-    """Exporters are answered at once all the same."""
+    """Exporters are answered all the same, and before it goes on."""
     code = (
         POST
         + """
@@ -154,10 +154,9 @@ c = connect()
 assert post(c, body(1))[0] == 200
 print('sent', flush=True)
 sys.stdin.readline()
-start = time.monotonic()
 for n in (2, 3): assert post(c, body(n)) == (200, '{}')
 assert post(connect(), body(4)) == (200, '{}')
-print(time.monotonic() - start)
+print('answered')
 """
     )
     process = wrapper.start(python(code), "--meter", "+otlp", "--run-id", "held", stdin=PIPE, stdout=PIPE)
@@ -166,11 +165,10 @@ print(time.monotonic() - start)
     read_until(process.stdout.fileno(), b"sent\n")
     behind = collector("held")
     until(lambda: b"call-1" in wrapper.run_log())
-    os.kill(behind, number)
+    (stop if number == signal.SIGSTOP else kill)(behind)
     process.stdin.write(b"\n")
     process.stdin.close()
-    took = float(process.stdout.read())
-    assert took < 1.0
+    assert process.stdout.read() == b"answered\n"
     assert exit_code(process) == 0
     if number == signal.SIGSTOP:
         os.kill(behind, signal.SIGCONT)
@@ -249,10 +247,15 @@ def test_nothing_is_left_behind(wrapper: Wrapper) -> None:
     assert process.stdout
     assert process.stdin
     port = int(read_until(process.stdout.fileno(), rb"\d+\n"))
-    listening = f"0100007F:{port:04X} 00000000:0000 0A"
-    assert listening in Path("/proc/net/tcp").read_text()
+
+    def listening() -> set[str]:
+        """Inodes: another process may get the same port afterwards."""
+        lines = map(str.split, Path("/proc/net/tcp").read_text().splitlines())
+        return {words[9] for words in lines if words[1:4] == [f"0100007F:{port:04X}", "00000000:0000", "0A"]}
+
+    (ours,) = listening()
     until(lambda: b"running" in wrapper.run_log())
-    os.kill(collector("gone"), signal.SIGKILL)
+    kill(collector("gone"))
     process.stdin.close()
     assert exit_code(process) == 0
-    until(lambda: listening not in Path("/proc/net/tcp").read_text(), "the receiver to end")
+    until(lambda: ours not in listening(), "the receiver to end")

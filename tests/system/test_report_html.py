@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browser import Page, chromium, opened
 from click.testing import CliRunner
+from wrapper import until
 
 from agentmon.commands.report import command
 
@@ -59,7 +60,8 @@ def test_demo_renders_and_the_crosshair_tells_figures(page, tmp_path):
         " return [b.x, b.y, b.width, b.height]; })()"
     )
     page.move(x + width * 0.95, y + height / 2)
-    told = page.evaluate("[...document.querySelectorAll('figcaption output')].map(o => o.textContent)")
+    asked = "[...document.querySelectorAll('figcaption output')].map(o => o.textContent)"
+    told = until(lambda: [out for out in [page.evaluate(asked)] if all(out)], "figures")[0]
     assert "in," in told[2]
     assert told[0].startswith("+1.")
 

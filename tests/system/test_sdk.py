@@ -1,6 +1,7 @@
 """The hook in real Python children: real SDKs and HTTP clients against a stub whose count is the truth."""
 
 import fcntl
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -15,7 +16,6 @@ import pytest
 import replies
 import sdk_programs as programs
 from stub import serving
-from wrapper import until
 
 from agentmon.collect.intake.sdk import HOOK, SdkReader
 
@@ -32,6 +32,7 @@ OLD_HTTPX = (
     "exceptiongroup",
     "typing-extensions",
 )
+LONGEST_S = 300  # a slow machine takes half a minute to import what the SDKs need
 TOO_OLD = ("2.7", "3.6", "3.7", "3.8")
 VERSIONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
@@ -70,7 +71,12 @@ class Hooked:
     def __init__(self, folder):
         self.file = folder / "sdk.ndjson"
         self.file.touch()
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AGENTMON"))}
+        self.env = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("PYTHON", "AGENTMON", "OPENAI_", "ANTHROPIC_", "AWS_"))
+            and not k.lower().endswith("_proxy")
+        }
         self.env |= {"PYTHONPATH": HOOK, "AGENTMON_SDK_FILE": str(self.file)}
 
     def bare(self, argv, *paths):
@@ -85,7 +91,7 @@ class Hooked:
         return self._output(argv, {**self.env, "PYTHONPATH": os.pathsep.join(map(str, [HOOK, *paths])), **env})
 
     def _output(self, argv, env):
-        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=LONGEST_S)
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stderr == ""
         return done.stdout
@@ -127,11 +133,14 @@ def library(name, *requirements, options=()):
         if not folder.is_dir():
             part = folder.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
-            done = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                 "--retries", "1", "--timeout", "10", "--target", part, *options, *requirements],
-                capture_output=True, text=True, timeout=100,
-            )  # fmt: skip
+            try:
+                done = subprocess.run(
+                    [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                     "--retries", "1", "--timeout", "10", "--target", part, *options, *requirements],
+                    capture_output=True, text=True, timeout=100,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                pytest.skip(f"the registry is too slow: {name}")
             if done.returncode:
                 pytest.skip(f"the registry cannot be reached, or lacks {name}: {done.stderr.strip()[-200:]}")
             part.rename(folder)
@@ -214,13 +223,14 @@ def test_a_connection_that_breaks_is_an_unknown_call(hooked, stub, client):
     asked = [(f"{stub.url}/cut/v1/messages", {"stream": stream}) for stream in (True, False)]
     for one in asked:
         argv = [sys.executable, "-c", programs.CLIENTS, client, json.dumps([one])]
-        done = subprocess.run(argv, env=hooked.env, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(argv, env=hooked.env, capture_output=True, text=True, timeout=LONGEST_S)
         assert done.returncode == 1
     usages = hooked.usages()
     assert len(usages) == len(stub.served) == 2
     assert all(usage.output_tokens is None for usage in usages)
 
 
+@functools.cache
 def _interpreters():
     found = {}
     for version in TOO_OLD + VERSIONS:
@@ -341,7 +351,6 @@ def test_a_run_counts_its_childrens_children(wrapper, stub):
     wrapper.env.pop("PYTHONPATH")
     result = wrapper.run([sys.executable, "-c", code, programs.ONE_CALL, stub.url], cwd=ROOT)
     assert (result.code, result.out) == (0, b"901 []\n")
-    until(lambda: b'"state":"stopped"' in wrapper.run_log(), "the run's closing event")  # the relay waits 5 s for it
     events = [json.loads(line) for line in wrapper.run_log().splitlines()]
     (usage,) = [event["data"]["token_usage"] for event in events if event["event"] == "llm_call"]
     assert (usage["source"], usage["call_id"], usage["input_tokens"]) == (

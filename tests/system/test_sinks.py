@@ -11,7 +11,7 @@ from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
 from stream import check_file_of_many, check_stream, lost_events, messages, state_of
-from wrapper import Wrapper, alive, below, collector, exit_code, python, read_until, stopped, until
+from wrapper import RELAY_WAITS_S, Wrapper, collector, communicate, exit_code, python, read_until, until
 
 LINES = "for i in range({}): print('line', i)"
 
@@ -28,7 +28,7 @@ def _say(process: Popen[bytes], *words: str) -> None:
 
 
 def _end(process: Popen[bytes]) -> bytes:
-    _, err = process.communicate(timeout=20)
+    _, err = communicate(process)
     assert process.returncode == 0
     return err
 
@@ -114,7 +114,6 @@ def test_a_named_pipe_in_place_of_the_file_is_not_waited_for(wrapper: Wrapper, t
     until(lambda: _say(process, "more") or time.monotonic() > end)
     _say(process, "after")
     _end(process)
-    until(lambda: not [pid for pid in below(os.getpid()) if alive(pid)])
     assert messages(check_stream(old.read_bytes()))[-1] == "after"
 
 
@@ -135,7 +134,7 @@ def test_a_path_that_means_a_descriptor(wrapper: Wrapper, path: str) -> None:
     os.close(write_fd)
     with open(read_fd, "rb") as reader:
         data = reader.read()
-    out, err = process.communicate()
+    out, err = communicate(process)
     assert (process.returncode, out, err) == (0, b"out\n", b"")
     assert messages(check_stream(data)) == ["out"]
 
@@ -378,6 +377,15 @@ def test_run_log_is_private_and_locked_while_the_run_goes_on(wrapper: Wrapper) -
     check_stream(path.read_bytes())
 
 
+def test_a_run_is_over_when_its_files_are_whole(wrapper: Wrapper, tmp_path: Path) -> None:
+    began = time.monotonic()
+    process = wrapper.start(["sh", "-c", "echo hi; exit 2"], "-o", "events", cwd=tmp_path, stdout=DEVNULL)
+    assert process.wait() == 2
+    files = [(tmp_path / "events").read_bytes(), wrapper.run_log()]
+    late = time.monotonic() - began > RELAY_WAITS_S  # then it waits no longer
+    assert late or [messages(check_stream(data)) for data in files] == [["hi"], ["hi"]]
+
+
 def test_no_run_log(wrapper: Wrapper) -> None:
     assert wrapper.run(["sh", "-c", "echo hi; exit 2"], "--no-run-log").code == 2
     assert not wrapper.state.exists()
@@ -388,7 +396,7 @@ def test_without_a_place_for_the_run_log_the_run_goes_on(wrapper: Wrapper, tmp_p
     env = dict(wrapper.env)
     if how == "no home":
         del env["XDG_STATE_HOME"]
-        env["HOME"] = "/nonexistent"
+        env["HOME"] = str(tmp_path / "nobody")
     else:
         wrapper.state.write_text("in the way")
     result = wrapper.run(["sh", "-c", "echo hi; exit 2"], "-o", "events", cwd=tmp_path, env=env)
@@ -409,5 +417,4 @@ def test_unread_pipe_does_not_keep_us(wrapper: Wrapper, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     process = wrapper.start(["sh", "-c", "exit 6"], "-o", "pipe", "--run-id", "unread", cwd=tmp_path)
     assert exit_code(process) == 6
-    until(lambda: not [pid for pid in below(os.getpid()) if alive(pid) and not stopped(pid)])
     check_stream(wrapper.run_log())

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from stream import check_stream, messages, only
 from terminal import Terminal
-from wrapper import Wrapper, alive, below, exit_code, needs, python, stopped, until
+from wrapper import Wrapper, alive, below, command_line, exit_code, needs, python, stopped, until
 
 Open = Callable[..., Terminal]
 READY = "import os, sys, signal, termios, tty, time\n"
@@ -121,7 +121,7 @@ def test_keys_that_signal_do_so_once(terminal: Open, key: bytes, number: int) ->
 
 
 def test_ctrl_c_ends_the_child_and_the_script_around_us(terminal: Open, wrapper: Wrapper) -> None:
-    screen = terminal(["sh", "-c", "echo ready; exec sleep 60"])
+    screen = terminal(["sh", "-c", "echo ready; exec sleep 600"])
     screen.expect(b"ready")
     screen.send(b"\x03")
     assert screen.wait() == 130
@@ -164,9 +164,9 @@ ENDS = {
     "exits": ("exit 3", None, 3),
     "crashes": ("kill -SEGV $$", None, 139),
     "is killed": ("kill -KILL $$", None, 137),
-    "we get SIGTERM": ("exec sleep 60", signal.SIGTERM, 143),
-    "we get SIGHUP": ("exec sleep 60", signal.SIGHUP, 129),
-    "we are killed": ("exec sleep 60", signal.SIGKILL, 137),
+    "we get SIGTERM": ("exec sleep 600", signal.SIGTERM, 143),
+    "we get SIGHUP": ("exec sleep 600", signal.SIGHUP, 129),
+    "we are killed": ("exec sleep 600", signal.SIGKILL, 137),
 }
 
 
@@ -180,11 +180,11 @@ def test_modes_are_restored_when(terminal: Open, wrapper: Wrapper, how: str) -> 
     assert screen.wait() == code
     until(lambda: screen.modes() == screen.modes_before, "the modes as they were")
     until(lambda: not alive(child))
-    check_stream(until(lambda: [log for log in [wrapper.run_log()] if b"duration_s" in log])[0])
+    check_stream(wrapper.run_log())
 
 
 def test_hang_up_reaches_the_child(terminal: Open) -> None:
-    screen = terminal(["sh", "-c", "echo ready $$; exec sleep 60"])
+    screen = terminal(["sh", "-c", "echo ready $$; exec sleep 600"])
     child = int(screen.expect(rb"ready \d+\r\n").split()[1])
     screen.hang_up()
     until(lambda: not alive(child) and os.waitpid(screen.pid, os.WNOHANG)[0])
@@ -215,12 +215,11 @@ def test_stop_and_go_on_in_the_background(shell: Terminal, wrapper: Wrapper, tmp
     shell.send(_wrapped(wrapper, f"echo on; read x < {tmp_path}/go; echo over; exit 9"))
     shell.expect(b"on\r\n")
     jobs = [pid for pid in below(shell.pid) if alive(pid)]
+    (command,) = [pid for pid in jobs if command_line(pid).startswith("sh -c echo on;")]
     shell.send(b"\x1a")
     shell.expect(b"Stopped")
     shell.expect(PROMPT)
-    command = [pid for pid in jobs if "tmp" in _words(pid) and "agentmon" not in _words(pid)]
-    assert command
-    assert all(map(stopped, [*command, jobs[0]]))
+    until(lambda: all(map(stopped, [command, jobs[0]])), "the job to be stopped")
     shell.send(b"bg\n")
     shell.expect(PROMPT)
     until(lambda: not any(map(stopped, jobs)))
@@ -256,8 +255,11 @@ def test_a_background_job_writes_to_the_terminal(shell: Terminal, wrapper: Wrapp
     shell.expect(b"rc=0")
 
 
-def test_what_is_typed_ahead_is_for_the_shell(shell: Terminal, wrapper: Wrapper) -> None:
-    shell.send(_wrapped(wrapper, "echo on; exec sleep 60"))
+def test_what_is_typed_ahead_is_for_the_shell(terminal: Open, shell: Terminal, wrapper: Wrapper) -> None:
+    push = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSTI, b'x')"
+    if terminal(python(push), bare=True).wait():
+        pytest.skip("the kernel lets nobody give a terminal back what was read of it (dev.tty.legacy_tiocsti)")
+    shell.send(_wrapped(wrapper, "echo on; exec sleep 600"))
     shell.expect(b"on\r\n")
     shell.send(b"\x03echo ahead=$?\n")
     shell.expect(b"ahead=130")
@@ -266,7 +268,7 @@ def test_what_is_typed_ahead_is_for_the_shell(shell: Terminal, wrapper: Wrapper)
 def test_a_shell_under_us_has_job_control(terminal: Open) -> None:
     screen = terminal([needs("bash"), "--norc", "--noprofile", "-i"], env={"PS1": "P> "})
     assert not re.search(b"no job control|cannot set terminal", screen.expect(PROMPT))
-    screen.send(b"sh -c 'echo o''n; exec sleep 60'\n")
+    screen.send(b"sh -c 'echo o''n; exec sleep 600'\n")
     screen.expect(b"on\r\n")
     screen.send(b"\x1a")
     screen.expect(b"Stopped")
@@ -277,7 +279,3 @@ def test_a_shell_under_us_has_job_control(terminal: Open) -> None:
     screen.expect(PROMPT)
     screen.send(b"exit 4\n")
     assert screen.wait() == 4
-
-
-def _words(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text()

@@ -6,6 +6,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyte
 import pytest
 from run_logs import Log
 from terminal import Terminal
-from wrapper import Wrapper, python, until
+from wrapper import WAIT_S, Wrapper, python, until
 
 from agentmon.events import Lifecycle
 
@@ -45,17 +46,19 @@ class Seen:
         return "\n".join(self._screen.display)
 
     def shows(self, *texts: str, without: str = "\0") -> str:
-        """Wait until all of this is on the screen."""
+        """Wait until all of this is on the screen at once; that very screen: the next look may find another."""
+        screen = ""
 
         def there() -> bool:
+            nonlocal screen
             screen = self.look()
             return all(text in screen for text in texts) and without not in screen
 
         try:
             until(there)
         except AssertionError:
-            raise AssertionError(f"no {texts} in\n{self.look()}") from None
-        return self.look()
+            raise AssertionError(f"no {texts} in\n{screen}") from None
+        return screen
 
     def press(self, keys: str) -> None:
         """Type."""
@@ -93,6 +96,7 @@ def see(wrapper: Wrapper) -> Iterator[Callable[..., Seen]]:
 
 def log_of(wrapper: Wrapper, name: str, agent: str = "", team: str = "blue") -> Log:
     log = Log(wrapper.state / "agentmon" / "runs" / f"{name}.ndjson", agent=agent or name, team=team)
+    log.now = time.time()  # a run in which nothing has happened for two minutes looks different
     log.started()
     return log
 
@@ -211,7 +215,7 @@ def test_a_dumb_terminal_gets_one_frame(wrapper: Wrapper, see: Callable[..., See
 
 def once(wrapper: Wrapper, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "agentmon", *words]
-    return subprocess.run(argv, env=wrapper.env | env, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(argv, env=wrapper.env | env, capture_output=True, text=True, timeout=WAIT_S, check=False)
 
 
 def test_once_prints_one_frame(wrapper: Wrapper, tmp_path: Path) -> None:
@@ -255,7 +259,7 @@ def test_tail_ends_quietly_where_nobody_reads(wrapper: Wrapper) -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(20) in (0, 141)
+        assert process.wait(WAIT_S) in (0, 141)
         assert process.stderr.read() == b""
         process.stderr.close()
 
@@ -272,5 +276,5 @@ def test_tail_reads_a_pipe_as_it_comes(wrapper: Wrapper, tmp_path: Path) -> None
         process.stdin.flush()
         assert process.stdout.readline() == line
     process.stdin.close()
-    assert process.wait(20) == 0
+    assert process.wait(WAIT_S) == 0
     process.stdout.close()

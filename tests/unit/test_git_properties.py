@@ -113,7 +113,7 @@ def test_long_near_misses_take_no_time(line: str):
 
 @pytest.mark.parametrize("line", HOSTILE, ids=lambda line: line[:24])
 def test_every_shape_is_linear(line: str):
-    """Also without the cut that the reader makes."""
+    """Also without the cut that the reader makes. Square, it would be many seconds of CPU time, on any machine."""
     began = time.process_time()
     git_shapes.read(line)
     git_shapes.stat(line)
@@ -122,7 +122,7 @@ def test_every_shape_is_linear(line: str):
     for pattern in git_prints.PATTERNS:
         pattern.compiled.match(line)
     git_shell.commands(line)
-    assert time.process_time() - began < 0.3
+    assert time.process_time() - began < 1.0
 
 
 def test_patterns_say_what_their_lines_hold():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from agentmon.events import Finding
 
 _BACKLOG = 128
-_CLOSE_S = 2.0
+_CLOSE_S = 10.0
 _READ = 1 << 20
 _PER_TURN = 8 << 20  # bytes taken in one turn of the collector's loop
 
@@ -148,7 +148,7 @@ class Intake:
         return {} if self._from is None else {self._from.fileno(): select.POLLIN}
 
     def close(self) -> Iterator[Finding]:
-        """The child has ended: what its exporters sent last is on its way, at most for two seconds."""
+        """The child has ended: what its exporters sent last is on its way, at most for ten seconds."""
         from agentmon.collect.intake.otlp_receiver import END
 
         if self._from is not None:
