@@ -269,16 +269,13 @@ def _forgotten(url: str) -> bool:
 
 
 def test_a_shipper_killed_again_and_again(wrapper, server):
-    made = log(wrapper, "run", 3000, end=False)
-    sent = 0
-    while True:
+    made = log(wrapper, "run", 5000, end=False)
+    for _ in range(6):
+        sent = count(server.url)
         shipper = start(wrapper, server.url, "--follow", "--duplicate-window", _WINDOW)
         until(lambda before=sent: count(server.url) > before, "more events")
         kill(shipper)
-        sent = count(server.url)
-        grow(made, 500)
-        if sent > 8000:
-            break
+        grow(made, 1000)
     made.ended()
     made.release()
     ship(wrapper, server.url)
