@@ -125,7 +125,7 @@ def launched(program: str) -> Iterator[Any]:
 
     expect.set_options(timeout=WAIT_S * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=WAIT_S * 1000)
         try:
             yield browser
         finally:
