@@ -242,6 +242,32 @@ def test_postgresql_is_away_at_first(fleet):
     until(lambda: fleet.stored() == fleet.recorded(), "all events")
 
 
+_ASKED = """
+import os, time
+from agentmon.fleet import postgres
+ask = postgres.takes_connections
+def takes_connections(where):
+    open("{0}.asked", "w").close()
+    while not os.path.exists("{0}.started"):
+        time.sleep(0.01)
+    return ask(where)
+postgres.takes_connections = takes_connections
+"""
+
+
+def test_postgresql_starts_just_after_a_connection_has_failed(fleet, tmp_path):
+    """That is no server which refuses us."""
+    fleet.log("a")
+    fleet.ship()
+    fleet.postgres.stop()
+    copy = fleet.ingest(before=_ASKED.format(tmp_path / "server"))
+    until((tmp_path / "server.asked").exists, "a connection that has failed")
+    fleet.postgres.start()
+    (tmp_path / "server.started").touch()
+    until(lambda: copy.poll() is not None or fleet.stored() == fleet.recorded(), "all events")
+    assert copy.poll() is None, copy.stderr.read()
+
+
 def test_told_to_stop_while_postgresql_is_away(fleet):
     fleet.log("a")
     fleet.ship()
