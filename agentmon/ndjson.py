@@ -22,7 +22,7 @@ _FIELDS = {cls: tuple(f.name for f in fields(cls)) for cls in (*PAYLOADS.values(
 _ESCAPES = [  # the backslash first; the framer leaves no other control characters
     *((char.encode(), orjson.dumps(char)[1:-1]) for char in '\\"\t\r\x1b'), (b"%", b"%%"),
 ]  # fmt: skip
-_OPTIONAL = {cls: tuple(cls.optional) for cls in _FIELDS}
+_REQUIRED = {cls: frozenset(names) - cls.optional for cls, names in _FIELDS.items()}
 _VALUES = {cls: attrgetter(*names) for cls, names in _FIELDS.items()}
 
 
@@ -33,10 +33,8 @@ class NotAnEvent(ValueError):
 def payload_dict(payload: Payload | Tree) -> dict[str, Any]:
     """The payload as it goes onto the wire: optional fields that are unknown are left out, others are null."""
     cls = type(payload)
-    out: dict[str, Any] = dict(zip(_FIELDS[cls], _VALUES[cls](payload), strict=True))
-    for name in _OPTIONAL[cls]:
-        if out[name] is None:
-            del out[name]
+    required, values = _REQUIRED[cls], zip(_FIELDS[cls], _VALUES[cls](payload), strict=True)
+    out: dict[str, Any] = {name: value for name, value in values if value is not None or name in required}
     if isinstance(payload, ProcessMetrics):
         out["tree"] = payload_dict(payload.tree)
     return out

@@ -1,6 +1,6 @@
 """Recorder: gives findings their place in the stream, and their bytes."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from agentmon import ndjson
@@ -58,8 +58,15 @@ class Recorder:
             done = end
         yield from self._info(block, data, done, len(data))
 
-    def _info(self, block: ndjson.LogBlock, data: bytes, begin: int, end: int) -> Iterator[Piece]:
+    def _info(self, block: ndjson.LogBlock, data: bytes, begin: int, end: int) -> Iterable[Piece]:
         """Entries of level info, and pieces where they are enough: an empty line becomes 300 bytes."""
+        if end - begin > _CUT or self._next - self._first >= _ENOUGH:
+            return self._cut(block, data, begin, end)
+        if begin < end:
+            self._hold(*block.info(begin, end))
+        return ()
+
+    def _cut(self, block: ndjson.LogBlock, data: bytes, begin: int, end: int) -> Iterator[Piece]:
         while True:
             if self._next - self._first >= _ENOUGH:
                 yield from self._flush()
@@ -88,11 +95,12 @@ class Recorder:
             yield self.event(item.payload, at, item.agent)
             self._first = self._next
 
-    def _flush(self) -> Iterator[Piece]:
-        if self._held:
-            data = b"".join(self._held) % tuple(range(self._first, self._next))
-            self._held = []
-            yield Piece(data, self._first, self._next - self._first, True)
+    def _flush(self) -> Sequence[Piece]:
+        if not self._held:
+            return ()
+        data = b"".join(self._held) % tuple(range(self._first, self._next))
+        self._held = []
+        return (Piece(data, self._first, self._next - self._first, True),)
 
     def _lines(self, agent: str) -> ndjson.LogLines:
         lines = self._lines_of.get(agent)

@@ -14,7 +14,7 @@ from agentmon.relay.signals import detached_fork
 _WAIT_S = 5.0
 _IDLE_S = 0.25
 _TURN_MS = 50
-_CHUNK = 64 * 1024
+_CHUNK = 64 * 1024  # of notes at once, and of output in one frame
 
 
 class Reporter:
@@ -30,17 +30,39 @@ class Reporter:
         self.heard: Callable[[str], None] = lambda _: None
         self.lost: Callable[[], None] = lambda: None
         os.set_blocking(notes_fd, False)
+        self._held: list[bytes] = []  # of one stream, that came since _held_at (Unix seconds)
+        self._held_bytes = 0
+        self._held_stream = ""
+        self._held_at = 0.0
 
     def data(self, stream: str, data: bytes) -> None:
-        """Bytes that the child wrote."""
-        if self.alive:
-            try:
-                self.channel.send(frames.DATA, time.time(), data, frames.index(stream))
-            except OSError:
-                self._lose()
+        """Bytes that the child wrote. What follows at once goes with them: they wait for `hand_on` or a whole frame."""
+        if not self.alive:
+            return
+        self.channel.counters.add("output_bytes", len(data))
+        if stream != self._held_stream:
+            self.hand_on()
+        if not self._held:
+            self._held_stream, self._held_at = stream, time.time()
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes >= _CHUNK:
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Let nothing wait any longer."""
+        if not self._held:
+            return
+        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+        self._held, self._held_bytes = [], 0
+        try:
+            self.channel.send(frames.DATA, self._held_at, data, frames.index(self._held_stream))
+        except OSError:
+            self._lose()
 
     def tell(self, kind: int, **fields: object) -> None:
         """Anything else."""
+        self.hand_on()
         if self.alive:
             try:
                 self.channel.tell(kind, time.time(), **fields)
@@ -72,14 +94,14 @@ class Reporter:
 
         Files and `-` get up to 5 s, everything else only as long as it makes progress.
         """
-        if not self.alive:
-            if self._folder is not None:  # the collector would have removed it
-                import shutil
-
-                shutil.rmtree(self._folder, ignore_errors=True)
-            return
         self.tell(frames.EXIT, **fields)
-        self.lost = lambda: None
+        self._await_end()
+        if self._folder is not None and not self.alive and not self.channel.counters.get("complete"):
+            import shutil  # the collector would have removed it
+
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _await_end(self) -> None:
         begun = moved = time.monotonic()
         progress = -1
         poll = select.poll()
@@ -90,6 +112,7 @@ class Reporter:
                 try:
                     self.channel.flush()
                 except OSError:
+                    self._lose()
                     return
                 if self.channel.behind:
                     poll.register(self.channel.write_fd, select.POLLOUT)
@@ -129,4 +152,5 @@ class Reporter:
     def _lose(self) -> None:
         if self.alive:
             self.alive = False
-            self.lost()
+            if not self.channel.counters.get("complete"):
+                self.lost()

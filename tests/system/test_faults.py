@@ -14,7 +14,7 @@ from subprocess import DEVNULL, PIPE
 
 import pytest
 from stream import Record, check_stream, lost_events, messages, only, state_of
-from wrapper import Wrapper, alive, below, collector, exit_code, python, read_until, until
+from wrapper import Wrapper, alive, below, collector, exit_code, python, read_until, stat, until
 
 
 @pytest.fixture
@@ -136,6 +136,21 @@ def test_collector_is_killed(wrapper: Wrapper) -> None:
     assert err.count(b"\n") == 1
     assert err.startswith(b"agentmon: the collector ended")
     assert state_of(check_stream(wrapper.run_log(), whole=False)[0]) == "started"
+
+
+def test_collector_is_killed_when_the_child_has_ended(wrapper: Wrapper) -> None:
+    """The end of the telemetry is missing then, too: that is told."""
+    command = ["sh", "-c", "echo $$ >&2; exec seq 1 3000 >&2"]  # more events than the pipe takes that nobody reads
+    process = wrapper.start(command, "--run-id", "gone", "-o", "-", stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
+    assert process.stderr
+    victim = collector("gone")
+    lines = read_until(process.stderr.fileno(), rb"\n3000\n").splitlines()
+    until(lambda: stat(int(lines[0])) is None, "the child to be gone")
+    os.kill(victim, signal.SIGKILL)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert err.count(b"\n") == 1
+    assert err.startswith(b"agentmon: the collector ended")
 
 
 @pytest.mark.parametrize("words", [[], ["--pty", "always"]], ids=["pipes", "session"])

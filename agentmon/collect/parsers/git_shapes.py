@@ -198,8 +198,7 @@ def checks() -> dict[str, re.Pattern[bytes]]:
 
 
 def _hash_ends() -> set[str]:
-    hexes = "0123456789abcdef"
-    return {f"{a}{b}] " for a in hexes for b in hexes}
+    return {f"{digit}] " for digit in "0123456789abcdef"}  # two digits are 256 needles: a sixth of the time of the scan
 
 
 def needles() -> frozenset[str]:
