@@ -557,7 +557,8 @@ def test_schemathesis_finds_nothing(world: World, tmp_path: Path):
     pytest.importorskip("schemathesis")
     found = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{world.server.url}/openapi.json", "--checks", "all",
-         "--max-examples", "10", "--seed", "1", "--request-timeout", "60", "--generation-database", "none", "--no-color"],
+         "--max-examples", "10", "--seed", "1", "--request-timeout", "60", "--generation-database", "none",
+         "--no-color"],
         cwd=tmp_path, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
