@@ -20,6 +20,7 @@ LOGS = ROOT / "tests" / "data" / "runs"
 HEADING = "## What it looks like"
 WIDTH = 80
 
+_THEIRS = ("AGENTMON_", "PYTHON", "XDG_", "FORCE_COLOR", "CLICOLOR", "TTY_")
 _CLOCKED = (
     "import sys, time; time.time = lambda: {now}; from agentmon.__main__ import main; sys.argv[0] = 'agentmon'; "
     "sys.exit(main())"
@@ -68,7 +69,7 @@ class _Place:
     def ask(self, *words: str) -> str:
         """What agentmon prints into a terminal of our width, without colours."""
         environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("AGENTMON_", "PYTHON", "XDG_"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(_THEIRS)},
             "XDG_STATE_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder), "PYTHONPATH": str(ROOT),
             "TZ": "UTC", "COLUMNS": str(WIDTH), "LC_ALL": "C.UTF-8", "NO_COLOR": "1",
         }  # fmt: skip

@@ -52,7 +52,7 @@ def ship(wrapper: Wrapper, url: str, *options: str) -> str:
 def stop(process: Popen[bytes]) -> str:
     """End it as a service manager does; what it said."""
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err.decode()
     return err.decode()
 

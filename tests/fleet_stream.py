@@ -11,6 +11,8 @@ import nats
 import orjson
 from nats.js import api
 
+_WAIT_S = 60
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -26,8 +28,8 @@ def stored(url: str, stream: str = "AGENTMON", **connect: Any) -> list[Stored]:
     """All messages of a stream; none where there is no stream."""
 
     async def read() -> list[Stored]:
-        nc = await nats.connect(url, **connect)
-        js = nc.jetstream()
+        nc = await nats.connect(url, connect_timeout=_WAIT_S, **connect)
+        js = nc.jetstream(timeout=_WAIT_S)
         try:
             left = (await js.stream_info(stream)).state.messages
             if not left:
@@ -36,7 +38,7 @@ def stored(url: str, stream: str = "AGENTMON", **connect: Any) -> list[Stored]:
             sub = await js.pull_subscribe("", stream=stream, config=config)
             found = []
             while left > 0:
-                for msg in await sub.fetch(min(left, 1000), timeout=10):
+                for msg in await sub.fetch(min(left, 1000), timeout=_WAIT_S):
                     left -= 1
                     message_id = (msg.headers or {}).get("Nats-Msg-Id", "")
                     found.append(Stored(msg.metadata.sequence.stream, msg.subject, message_id, msg.data))
@@ -54,11 +56,13 @@ def count(url: str, stream: str = "AGENTMON", **connect: Any) -> int:
 
     async def ask() -> int:
         try:
-            nc = await nats.connect(url, allow_reconnect=False, max_reconnect_attempts=1, **connect)
+            nc = await nats.connect(
+                url, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=_WAIT_S, **connect
+            )
         except (nats.errors.Error, OSError):
             return 0
         try:
-            return (await nc.jetstream(timeout=2).stream_info(stream)).state.messages
+            return (await nc.jetstream(timeout=_WAIT_S).stream_info(stream)).state.messages
         except (nats.js.errors.Error, nats.errors.Error):
             return 0
         finally:
@@ -71,9 +75,9 @@ def with_jetstream(url: str, work: Any, **connect: Any) -> Any:
     """What `work(js)` gives, on a connection of its own."""
 
     async def do() -> Any:
-        nc = await nats.connect(url, **connect)
+        nc = await nats.connect(url, connect_timeout=_WAIT_S, **connect)
         try:
-            return await work(nc.jetstream())
+            return await work(nc.jetstream(timeout=_WAIT_S))
         finally:
             await nc.close()
 

@@ -1,6 +1,7 @@
 """A real nats-server for tests: killed and started again on the same port and store; and a network that can be cut."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 _LOOPBACK = "127.0.0.1"
+_PORTS = range(10_000, 32_000)  # below those that the kernel gives to whoever asks for any
+_HELD: list[socket.socket] = []
 
 
 def binary() -> str:
@@ -26,11 +29,21 @@ def binary() -> str:
 
 
 def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as sock:
-        sock.bind((_LOOPBACK, 0))
-        port: int = sock.getsockname()[1]
+    """A port of loopback that nobody else gets until we end: no connection that is opened while the server is down,
+    and no other test."""
+    for port in random.SystemRandom().sample(_PORTS, 1000):
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":  # a name without a file, which goes with us
+                mark.bind(f"\0agentmon-tests-port-{port}")
+            with socket.socket() as sock:
+                sock.bind((_LOOPBACK, port))
+        except OSError:
+            mark.close()
+            continue
+        _HELD.append(mark)
         return port
+    raise AssertionError("no port is free")
 
 
 class NatsServer:
@@ -128,11 +141,10 @@ class Proxy:
         """Reset all connections; what was in flight is gone."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
-            for sock in pair:
+            for sock in pair:  # the threads that read from them close them: the number may be another's by then
                 with suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                     sock.shutdown(socket.SHUT_RDWR)
-                sock.close()
 
     def close(self) -> None:
         self._closed = True
@@ -159,8 +171,12 @@ class Proxy:
             return
         self._pairs.append((near, far))
         left = self._breaks.pop(0) if self._breaks else sys.maxsize
-        for source, target, most in ((near, far, left), (far, near, sys.maxsize)):
-            threading.Thread(target=self._pump, args=(source, target, most), daemon=True).start()
+        there = threading.Thread(target=self._pump, args=(near, far, left), daemon=True)
+        there.start()
+        self._pump(far, near, sys.maxsize)
+        there.join()
+        near.close()
+        far.close()
 
     def _pump(self, source: socket.socket, target: socket.socket, most: int) -> None:
         with suppress(OSError):

@@ -27,6 +27,8 @@ from typing import Any
 import pytest
 from wrapper import until
 
+from tests.nats_server import free_port
+
 PATHS = {"/v1/traces": "traces", "/v1/metrics": "metrics", "/v1/logs": "logs"}
 
 
@@ -59,7 +61,7 @@ class Receiver:
     """Listens on loopback, on the same port again after `stop` and `start`. certificate: PEM with its key, for TLS."""
 
     def __init__(self, port: int = 0, certificate: Path | None = None) -> None:
-        self.port = port
+        self.port = port or free_port()
         self._certificate = certificate
         self.answers: dict[str, deque[Answer]] = defaultdict(deque)
         self.bodies: list[tuple[str, dict[str, str], bytes]] = []  # path, headers in lower case, inflated body
@@ -101,7 +103,6 @@ class Receiver:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(self._certificate)
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
@@ -209,13 +210,6 @@ def plain(value: Any) -> Any:
     return None if kind is None else getattr(value, kind)
 
 
-def free_port() -> int:
-    """A port that nobody has right now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def rotel_program() -> str:
     """Where rotel is; the test is skipped where it is not, or does not start."""
     rotel = pytest.importorskip("rotel", reason="rotel, the OpenTelemetry collector, is not installed")
@@ -246,7 +240,7 @@ class Rotel:
             "--otlp-grpc-endpoint", f"127.0.0.1:{free_port()}", "--exporter", "otlp",
             "--otlp-exporter-endpoint", self._url, "--otlp-exporter-protocol", "http",
             "--otlp-exporter-retry-initial-backoff", "200ms", "--otlp-exporter-retry-max-backoff", "400ms",
-            "--batch-timeout", "50ms",
+            "--otlp-exporter-request-timeout", "60s", "--batch-timeout", "50ms",
             "--pid-file", str(self._folder / "rotel.pid"), "--log-file", str(self._folder / "rotel.log"),
         ]  # fmt: skip
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "ROTEL_"))}
@@ -257,7 +251,7 @@ class Rotel:
     def _listens(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self._folder / "rotel.out").read_text()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("POST", "/v1/logs", b"", {"Content-Type": "application/x-protobuf"})
             return connection.getresponse().status == 200

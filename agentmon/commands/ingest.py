@@ -62,12 +62,12 @@ def command(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, hear, number)
+        if not (quiet or once):
+            say(f"ingesting from {where.name} to {target.shown}")
         ingester = Ingester(where, target, wanted, say, stop)
         await ingester.run()
         return ingester
 
-    if not (quiet or once):
-        say(f"ingesting from {where.name} to {target.shown}")
     count = asyncio.run(ingest()).count
     if not quiet:
         known = f", {count.known:,} were known" if count.known else ""

@@ -211,14 +211,19 @@ class Ingester:
         and Unreachable where `keep` does; AgentmonError where it is `first` and the server refuses us."""
         trouble = _Trouble(self.say)
         kept = time.monotonic()
+        there = False  # the server was, before this attempt
         while True:
             try:
                 done = await self._kept(asyncio.to_thread(self._try, work), keep)
             except psycopg.Error as error:
                 text = f"{self.target.shown}: {postgres.words(error, self.target)}"
                 broken = self._connection is None
-                if first and broken and await asyncio.to_thread(postgres.refuses, self.target):
-                    raise AgentmonError(text) from None
+                if first and broken and await asyncio.to_thread(postgres.takes_connections, self.target):
+                    if there:
+                        raise AgentmonError(text) from None
+                    there = True  # perhaps only since it failed
+                    continue
+                there = False
                 self._give_up(text)
                 await self._wait(trouble.met(text))
                 if keep is not None and time.monotonic() - kept > self.wanted.ack_wait / 3:

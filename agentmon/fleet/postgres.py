@@ -93,8 +93,8 @@ def connect(where: Address) -> Connection:
     return connection
 
 
-def refuses(where: Address) -> bool:
-    """Whether a server is there and takes connections: if we got none, waiting does not help."""
+def takes_connections(where: Address) -> bool:
+    """Whether a server is there and takes connections: if we get none then, waiting does not help."""
     from psycopg import pq
 
     try:

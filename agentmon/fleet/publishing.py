@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import nats.errors
 import orjson
 from nats.aio.msg import Msg
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from agentmon.fleet import jetstream, subjects
 from agentmon.fleet.jetstream import MESSAGE_ID, Access, Connection, Limits
@@ -41,10 +41,12 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class _Sent:
-    """What became of the messages of one call: all before `done` are there; those that were asked for, and refused."""
+    """What became of the messages of one call: all before `done` are there, the last of them as number `at` of the
+    stream; those that were asked for, and refused."""
 
     wake: asyncio.Event
     done: int = 0
+    at: int = 0
     asked: set[int] = field(default_factory=set)
     errors: dict[int, tuple[int, str]] = field(default_factory=dict)
 
@@ -153,12 +155,12 @@ class JetStreamOutlet:
                 stream = await jetstream.stream_for(conn, record.team_id, self._limits)
                 self._streams[record.team_id] = stream
             by_stream.setdefault(stream, []).append(record)
-        for some in by_stream.values():
-            await self._publish(conn, some)
+        for stream, some in by_stream.items():
+            await self._publish(conn, stream, some)
 
-    async def _publish(self, conn: Connection, records: Sequence[Record]) -> None:
+    async def _publish(self, conn: Connection, stream: str, records: Sequence[Record]) -> None:
         """All of these to one stream. An acknowledgement stands for all messages before it, so not each asks for one;
-        where one was refused, those since the last acknowledgement go again, each asking, and tell where it began."""
+        where one was refused, the stream is asked where that began, and those from there on go again, each asking."""
         ids = [subjects.message_id(record.run_id, record.turn, record.seq) for record in records]
         sent = self._sent = _Sent(conn.wake)
         upto = 0  # all before it are on their way
@@ -178,7 +180,7 @@ class JetStreamOutlet:
                 headers = {MESSAGE_ID: identity, _AFTER: after} if after else {MESSAGE_ID: identity}
                 size += len(record.line)
                 reply = ""
-                if upto < careful or upto % _ASKS == 0 or upto + 1 == end or size >= _WINDOW_BYTES:
+                if upto < careful or not after or upto % _ASKS == 0 or upto + 1 == end or size >= _WINDOW_BYTES:
                     sent.asked.add(upto)
                     reply = f"{self._inbox}.{self._turn}-{upto}"
                 await conn.nc.publish(subject, record.line, reply, headers)
@@ -205,11 +207,31 @@ class JetStreamOutlet:
                     else:
                         raise Unreachable(f"{self.name}: {what}")
                 else:
+                    done = await self._passed(conn, stream, ids[:first], sent.done, sent.at)
                     careful = first + 1
                 self._turn += 1
                 sent = self._sent = _Sent(conn.wake, done)
                 upto, after, size = done, "", 0
         self._turn += 1
+
+    async def _passed(self, conn: Connection, stream: str, ids: Sequence[str], done: int, at: int) -> int:
+        """How many of these are there, of which `done` are known to be, the last of them as number `at`: none stands
+        anywhere but right behind the one before it. By the time at which it would come again, the server may have
+        forgotten that it has it."""
+        known, least, most = done, done, max(done, len(ids))
+        while least < most:
+            middle = (least + most) // 2
+            try:
+                found = (await conn.ask(conn.js.get_msg(stream, at + 1 + middle - known))).headers or {}
+            except NotFoundError:
+                found = {}
+            except APIError as error:
+                raise conn.unreachable(error) from None
+            if found.get(MESSAGE_ID) == ids[middle]:
+                least = middle + 1
+            else:
+                most = middle
+        return least
 
     async def _acknowledgement(self, conn: Connection) -> None:
         faults = conn.faults
@@ -232,10 +254,10 @@ class JetStreamOutlet:
         sent.asked.discard(index)
         if not msg.data:  # nobody listens there
             sent.errors[index] = (503, "no stream takes this, or JetStream is not available now")
-        elif b'"error"' in msg.data and (error := orjson.loads(msg.data).get("error")):
+        elif error := (told := orjson.loads(msg.data)).get("error"):
             sent.errors[index] = (error.get("err_code", 0), error.get("description", "refused"))
-        else:
-            sent.done = max(sent.done, index + 1)
+        elif index >= sent.done:
+            sent.done, sent.at = index + 1, told["seq"]
         sent.wake.set()
 
     def _refuse(self, record: Record, why: str) -> None:

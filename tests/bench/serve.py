@@ -186,7 +186,7 @@ async def _clients(port: int, chosen: argparse.Namespace, server: psutil.Process
     told["counting"] = True
     before, began, own = server.cpu_times(), time.monotonic(), time.process_time()
     memory = 0
-    while time.monotonic() < began + chosen.seconds:
+    while time.monotonic() < began + chosen.seconds or (chosen.clients and not told["waits"]):
         await asyncio.sleep(0.5)
         memory = max(memory, server.memory_info().rss)
     after = server.cpu_times()

@@ -16,6 +16,8 @@ import pytest
 from browser import chromium
 from wrapper import WAIT_S, Wrapper, python, read_until
 
+from tests.nats_server import free_port
+
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -37,12 +39,12 @@ def needed() -> list[pytest.MarkDecorator]:
 
 
 class Server:
-    """`agentmon serve` with a state directory of its own; port: a free one, kept over restarts."""
+    """`agentmon serve` with a state directory of its own; port: one of its own, also while it is down."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.wrapper = Wrapper(folder)
         self.options = options
-        self.port = 0
+        self.port = free_port()
         self.base = ""
         self.start()
 
@@ -53,9 +55,9 @@ class Server:
             argv, env=self.wrapper.env, stdin=DEVNULL, stdout=PIPE, start_new_session=True, cwd=self.wrapper.folder
         )
         assert self.process.stdout is not None
-        found = re.search(rb"http://\S+:(\d+)/\S*", read_until(self.process.stdout.fileno(), rb"http://\S+\n"))
+        found = re.search(rb"http://\S+:\d+/\S*", read_until(self.process.stdout.fileno(), rb"http://\S+\n"))
         assert found is not None
-        self.base, self.port = found[0].decode(), int(found[1])
+        self.base = found[0].decode()
         with socket.create_connection(("127.0.0.1", self.port), timeout=WAIT_S):
             pass
 
@@ -123,7 +125,7 @@ def launched(program: str) -> Iterator[Any]:
 
     expect.set_options(timeout=WAIT_S * 1000)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=WAIT_S * 1000)
         try:
             yield browser
         finally:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from browser import chromium
 from dashboard import Child, Seen, Server, launched
+from wrapper import WAIT_S
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,7 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def make(address: str, width: int = 1280, height: int = 900, noisy: bool = False, **given: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **given)
+        context.set_default_timeout(WAIT_S * 1000)
         contexts.append(context)
         page = context.new_page()
         pages.append((page, Seen(page), address, noisy))

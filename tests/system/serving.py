@@ -66,6 +66,28 @@ async def until_message(
                 return message
 
 
+class AheadLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock a test sets ahead: what is due only after a while is due at once, and on a machine
+    that stands still for a moment nothing is due too early."""
+
+    ahead_s = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_s
+
+
+def run_ahead(test: Callable[[AheadLoop], Awaitable[None]]) -> None:
+    """Run a test of what time does."""
+
+    async def whole() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, AheadLoop)
+        await test(loop)
+
+    with asyncio.Runner(loop_factory=AheadLoop) as runner:
+        runner.run(whole())
+
+
 def run_async(test: Callable[[], Awaitable[None]]) -> None:
     """Run a test that waits for many things."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 from history_database import LONG_AGO, Database, Local, agree, event, said, some_runs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmon import index_query, ndjson
@@ -74,7 +74,7 @@ def streams(draw: st.DrawFn) -> list[bytes]:
     return lines
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(lines=streams(), chance=st.randoms(use_true_random=False), at_once=st.sampled_from([0, 5, 1000]))
 def test_any_stream_in_any_order_agrees_with_the_run_logs(shared, tmp_path_factory, lines, chance, at_once):
     shared.empty()

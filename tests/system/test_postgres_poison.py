@@ -5,7 +5,7 @@ import json
 import orjson
 import pytest
 from history_database import event, said
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentmon import ndjson
@@ -106,7 +106,7 @@ FIELDS = st.sampled_from(["run_id", "seq", "agent_id", "team_id", "event", "data
 VALUES = st.none() | st.integers() | st.floats() | st.text(max_size=4) | st.just([]) | st.just({"token_usage": {}})
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.tuples(FIELDS, VALUES), max_size=3),
     st.dictionaries(

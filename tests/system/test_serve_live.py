@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import signal
 import socket
@@ -16,8 +17,8 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
 from run_logs import Log
-from serving import Served, run_async, serving, until_message
-from websockets.asyncio.client import connect
+from serving import AheadLoop, Served, run_ahead, run_async, serving, until_message
+from websockets.asyncio.client import connect as connect_in_time
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from wrapper import WAIT_S, Wrapper, needs, python
 
@@ -33,6 +34,8 @@ sys.stdin.readline()
 sys.exit(3)
 """
 
+
+connect = functools.partial(connect_in_time, open_timeout=WAIT_S, ping_interval=None)
 
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -381,9 +384,9 @@ def test_clients_that_are_dead_are_noticed_even_with_much_unsent(tmp_path: Path)
         log.said("x" * 4000)
     stage.pass_time(1.0)
 
-    async def test() -> None:
+    async def test(loop: AheadLoop) -> None:
         sockets = listen("127.0.0.1", 0)
-        server = Server(config_of(create_app(stage.hub), ping_s=0.2), lambda: None)
+        server = Server(config_of(create_app(stage.hub)), lambda: None)
         serving = asyncio.create_task(server.serve(sockets))
         dead = [socket.socket() for _ in range(3)]
         address = sockets[0].getsockname()
@@ -391,8 +394,9 @@ def test_clients_that_are_dead_are_noticed_even_with_much_unsent(tmp_path: Path)
             for sock in dead:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
                 sock.setblocking(False)
-                await asyncio.get_running_loop().sock_connect(sock, address)
-                await asyncio.get_running_loop().sock_sendall(sock, UPGRADE)
+                await loop.sock_connect(sock, address)
+                await loop.sock_sendall(sock, UPGRADE)
+            reading = asyncio.create_task(all_of(alive))
             while len(stage.hub.clients) < 4:
                 await asyncio.sleep(0.01)
             for _ in range(40):  # more than sockets hold
@@ -400,19 +404,22 @@ def test_clients_that_are_dead_are_noticed_even_with_much_unsent(tmp_path: Path)
                 stage.pass_time(1.0)
                 await asyncio.sleep(0)
             while len(stage.hub.clients) > 1:
-                await asyncio.sleep(0.01)
-            await alive.ping()
+                loop.ahead_s += 5
+                assert loop.ahead_s < 3600
+                await (await alive.ping())  # whoever is alive has answered all there is to be answered
+            assert not reading.done()
             server.end()
-            await until_closed(alive)
+            await reading
         await serving
         for sock in dead:
             sock.close()
 
-    async def until_closed(connection: Any) -> None:
-        with pytest.raises(ConnectionClosed):
-            await until_message(connection, lambda m: False)
+    async def all_of(connection: Any) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for _ in connection:
+                pass
 
-    run_async(test)
+    run_ahead(test)
 
 
 REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
@@ -425,38 +432,45 @@ SLOW: list[tuple[bytes, int]] = [
 
 
 @pytest.mark.parametrize(("begin", "answers"), SLOW)
-def test_a_request_that_does_not_end_is_not_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: bytes, answers: int
-) -> None:
+def test_a_request_that_does_not_end_is_not_waited_for(tmp_path: Path, begin: bytes, answers: int) -> None:
     from live_hub import Stage
 
     from agentmon.views.serve.app import create_app
-    from agentmon.views.serve.http import HttpConnection
+    from agentmon.views.serve.http import REQUEST_S
     from agentmon.views.serve.listening import listen
     from agentmon.views.serve.server import Server, config_of
 
-    monkeypatch.setattr(HttpConnection, "request_s", 0.2)
-
-    async def test() -> None:
+    async def test(loop: AheadLoop) -> None:
         sockets = listen("127.0.0.1", 0)
         server = Server(config_of(create_app(Stage(tmp_path).hub)), lambda: None)
         serving = asyncio.create_task(server.serve(sockets))
         reader, writer = await asyncio.open_connection(*sockets[0].getsockname())
         writer.write(begin)
-        told = asyncio.create_task(reader.read())
-        with contextlib.suppress(ConnectionError):
-            while not told.done():  # byte by byte
-                writer.write(b"x")
-                await asyncio.sleep(0.05)
-        assert (await told).count(b"HTTP/1.1 ") == answers
+        told = b""
+
+        async def read() -> None:
+            nonlocal told
+            with contextlib.suppress(ConnectionError):  # what was sent last may come to a connection that is closed
+                while data := await reader.read(1 << 16):
+                    told += data
+
+        reading = asyncio.create_task(read())
+        while told.count(b"HTTP/1.1 ") < answers:
+            await asyncio.sleep(0.01)
+        while not reading.done():  # byte by byte
+            loop.ahead_s += REQUEST_S / 4
+            assert loop.ahead_s < 3600
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+        assert told.count(b"HTTP/1.1 ") == answers
         async with connect(f"ws://127.0.0.1:{sockets[0].getsockname()[1]}/ws") as connection:
-            until = asyncio.get_running_loop().time() + 2 * HttpConnection.request_s
-            while asyncio.get_running_loop().time() < until:
+            for _ in range(12):
+                loop.ahead_s += REQUEST_S / 4
                 await (await connection.ping())
         server.end()
         await serving
 
-    run_async(test)
+    run_ahead(test)
 
 
 def test_clients_that_ask_much_and_go_are_forgotten(wrapper: Wrapper) -> None:

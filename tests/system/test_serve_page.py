@@ -4,13 +4,14 @@ import http.server
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from dashboard import Child, Seen, Server, accessible, needed
-from wrapper import until
+from wrapper import WAIT_S, until
 
 from agentmon.events import TokenUsage
 
@@ -28,6 +29,7 @@ ATTACK = (
     "<svg onload=alert(1)></svg><style>body{display:none}</style><a href=javascript:alert(1)>x</a>"
 )
 BIDI = "safe \u202egnp.exe\u202c \u2066x\u2069 \u200bz"
+RUNS = "fetch(new URL('api/v1/runs', document.baseURI)).then((answer) => answer.json()).then((told) => told.runs)"
 ANSI = "\x1b[31mred\x1b[0m \x1b]8;;http://evil.example\x07link\x1b]8;;\x07 \x07\x00end"
 
 
@@ -203,8 +205,12 @@ def test_charts_by_keyboard_and_mouse(server, run, opened):
     expect(page.locator("h1 .badge")).to_have_text("○ stopped")
     expect(page.locator("path.curve.input")).to_have_count(1)
     cpu.focus()
-    page.keyboard.press("End")
-    until(lambda: "1,250 in, 210 out" in (tokens.get_attribute("aria-valuetext") or ""), "the sums at the end")
+
+    def at_the_end() -> bool:
+        page.keyboard.press("End")  # which is another place once the whole log was read
+        return "1,250 in, 210 out" in (tokens.get_attribute("aria-valuetext") or "")
+
+    until(at_the_end, "the sums at the end")
     last = int(cpu.get_attribute("aria-valuenow"))
     page.keyboard.press("ArrowLeft")
     assert int(cpu.get_attribute("aria-valuenow")) < last
@@ -223,8 +229,9 @@ def test_charts_by_keyboard_and_mouse(server, run, opened):
     expect(everything).to_be_enabled()
     everything.click()
     expect(everything).to_be_disabled()
-    page.get_by_role("button", name="git: ").first.click()
-    expect(page.locator(".git li:focus")).to_contain_text("Add the login")
+    chosen = page.locator(".git li:focus").filter(has_text="Add the login")
+    # what was asked for at the run's end may still come, and draw the list anew
+    until(lambda: page.get_by_role("button", name="git: ").first.click() or chosen.count(), "the act that was chosen")
     page.get_by_text("These figures as a table").click()
     expect(page.get_by_role("table").filter(has_text="tokens in").last).to_contain_text("1,250")
 
@@ -258,7 +265,8 @@ def test_history(server, run, opened):
     expect(tile(page, "failed")).to_have_text("1")
     expect(tile(page, "tokens in")).to_have_text("2.0k")
     expect(page.get_by_role("heading", name="Tokens per day")).to_be_visible()
-    expect(page.locator(".columns li:not(.none)")).to_have_count(1)
+    days = {time.strftime("%F", time.localtime(row["started"])) for row in page.evaluate(RUNS)}
+    expect(page.locator(".columns li:not(.none)")).to_have_count(len(days))
     page.get_by_role("button", name="docs").click()
     expect(rows).to_have_count(1)
     expect(page.get_by_role("searchbox", name="Team")).to_have_value("docs")
@@ -402,6 +410,7 @@ def test_the_card_on_a_page_elsewhere(started, tmp_path, browser):
         _Elsewhere.server_port = server.port
         child = started(Child, server.wrapper, tmp_path / "work", "--agent", "crew.py", "--team", "web")
         page = browser.new_page()
+        page.set_default_timeout(WAIT_S * 1000)
         seen = Seen(page)
         page.goto(origin)
         one, two = page.locator("#one"), page.locator("#two")

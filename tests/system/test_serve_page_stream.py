@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dashboard import Server, needed
-from wrapper import until
+from wrapper import WAIT_S, until
 
 pytestmark = needed()
 pytest_plugins = ["dashboard_fixtures"]
@@ -157,6 +157,7 @@ def hello(stream: str, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def played(server, browser):
     page = browser.new_page()
+    page.set_default_timeout(WAIT_S * 1000)
     page.clock.install()
     server_side = Played(page)
     page.goto(server.base)
@@ -202,6 +203,7 @@ def test_a_silent_server_is_asked_and_then_left(played):
     until(lambda: page.clock.run_for(1000) or server.received, "a ping")
     assert server.received[0] == {"action": "ping"}
     server.tell({"type": "pong"})
+    page.evaluate("1")  # the page has it before its clock goes on
     page.clock.run_for(15_000)
     assert len(server.sockets) == 1
     connections(page, server, 2)

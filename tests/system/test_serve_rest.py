@@ -108,12 +108,12 @@ def test_teams_are_of_all_runs(world: World):
 
 
 def test_runs_are_those_that_go_on_and_those_of_the_past(world: World):
-    told = world.get("/api/v1/runs")
+    told = until(lambda: (now := world.get("/api/v1/runs"))["indexing"] is None and now, "the index")
     states = {row["run_id"]: row["state"] for row in told["runs"]}
     assert states == {
         PAST: "stopped", OTHER: "error", GONE: "stopped", LOST: "lost", LIVE: "running", NAMED: "stopped",
     }  # fmt: skip
-    assert (told["next"], told["indexing"]) == (None, None)
+    assert told["next"] is None
 
 
 @pytest.mark.parametrize(
@@ -557,8 +557,9 @@ def test_schemathesis_finds_nothing(world: World, tmp_path: Path):
     pytest.importorskip("schemathesis")
     found = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{world.server.url}/openapi.json", "--checks", "all",
-         "--max-examples", "10", "--seed", "1", "--generation-database", "none", "--no-color"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=100,
+         "--max-examples", "10", "--seed", "1", "--request-timeout", "60", "--generation-database", "none",
+         "--no-color"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
     assert "12 selected / 12 total" in found.stdout

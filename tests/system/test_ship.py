@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 
+import nats
 import orjson
 import pytest
 from fleet_logs import argv, grow, kill, log, ship, start, stop
@@ -16,8 +17,12 @@ from nats.js import api
 from nats_server import NatsServer, Proxy, running
 from wrapper import Wrapper, python, until
 
+from agentmon import ndjson
 from agentmon.events import ActivityLog
 from agentmon.fleet import subjects
+from agentmon.fleet.jetstream import Limits, access
+from agentmon.fleet.outlet import Record
+from agentmon.fleet.publishing import JetStreamOutlet
 
 _WINDOW = "100ms"  # of the server's own memory for repeats: it is to help nobody here
 
@@ -269,16 +274,13 @@ def _forgotten(url: str) -> bool:
 
 
 def test_a_shipper_killed_again_and_again(wrapper, server):
-    made = log(wrapper, "run", 3000, end=False)
-    sent = 0
-    while True:
+    made = log(wrapper, "run", 5000, end=False)
+    for _ in range(6):
+        sent = count(server.url)
         shipper = start(wrapper, server.url, "--follow", "--duplicate-window", _WINDOW)
         until(lambda before=sent: count(server.url) > before, "more events")
         kill(shipper)
-        sent = count(server.url)
-        grow(made, 500)
-        if sent > 8000:
-            break
+        grow(made, 1000)
     made.ended()
     made.release()
     ship(wrapper, server.url)
@@ -352,6 +354,45 @@ def test_other_publishers_in_between(wrapper, server):
         _, err = shipper.communicate(timeout=60)
         assert shipper.returncode == 0, err
     same(stored(server.url), [path for machine in [*others, wrapper] for path in machine.run_logs()])
+
+
+def test_what_stood_before_another_s_message_is_not_sent_again(wrapper, server):
+    """Though the server has forgotten by then that it has it."""
+    made = log(wrapper, "run", 98)
+    outlet = JetStreamOutlet(access(server.url), Limits(duplicates=0.1), print)
+    records = [
+        Record("run", 0, event.seq, event.team_id, event.agent_id, event.payload.event, line)
+        for line in made.path.read_bytes().splitlines()
+        for event in [ndjson.decode(line)]
+    ]
+    outlet.send(records[:1])  # the stream is there
+    connection = outlet._conn.nc
+    publish, published = connection.publish, 0
+
+    async def other(message_id: str) -> bool:
+        theirs = await nats.connect(server.url, connect_timeout=60)
+        headers = {"Nats-Msg-Id": message_id}
+        told = await theirs.jetstream(timeout=60).publish("agentmon.v1.x.x.x", b"{}", headers=headers)
+        await theirs.close()
+        return not told.duplicate
+
+    async def disturbed(subject, *words, **named):
+        nonlocal published
+        if not subject.startswith("$JS."):  # else it is a question
+            if published == 6:
+                await connection.flush()
+                await other("theirs")
+            if published == 99:  # the first that goes again
+                while not await other("theirs"):
+                    pass
+            published += 1
+        await publish(subject, *words, **named)
+
+    connection.publish = disturbed
+    outlet.send(records[1:])
+    outlet.close()
+    assert published > 99
+    assert [m.data for m in stored(server.url) if m.data != b"{}"] == [record.line for record in records]
 
 
 def test_a_full_stream_is_waited_for(wrapper, server):

@@ -180,11 +180,12 @@ def test_a_server_that_asks_for_patience_is_not_asked_before(receiver, log):
 
 
 @pytest.mark.parametrize(
-    ("answer", "what"), [(None, "no answer in time"), (b"\x01\xff\n\n", "what answers there is no HTTP")]
+    ("answer", "what", "timeout"),
+    [(None, "no answer in time", "0.1"), (b"\x01\xff\n\n", "what answers there is no HTTP", "60")],
 )
-def test_a_server_that_is_none_is_told_in_the_same_words_each_time(answer, what, log, monkeypatch):
+def test_a_server_that_is_none_is_told_in_the_same_words_each_time(answer, what, timeout, log, monkeypatch):
     """They are said again only where they change."""
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", timeout)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def take() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from pathlib import Path
 
 import orjson
@@ -249,7 +250,8 @@ def test_a_run_that_nobody_writes_any_more_is_lost(tmp_path: Path) -> None:
     assert "was lost" in seen.said[-1]
 
 
-def test_following_goes_on_when_the_file_is_rotated(tmp_path: Path) -> None:
+def test_following_goes_on_when_the_file_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agentmon.follow._RETIRED_S", 3600.0)
     path = tmp_path / "out.ndjson"
     log = Log(path, lock=False)
     log.started()
@@ -290,8 +292,11 @@ def test_following_goes_on_when_the_file_is_removed_and_when_it_is_truncated(tmp
 
 def test_a_log_that_was_just_made_is_waited_for(tmp_path: Path) -> None:
     log = Log(run_log(tmp_path), lock=False)
+    os.utime(log.path, (time.time() + 3600,) * 2)  # however long the next steps take
     seen = Followed(log.path)
     assert [seen.step() for _ in range(5)] == [[]] * 5
+    os.utime(log.path, (time.time() - 3600,) * 2)
+    assert seen.ends()
     log.release()
 
 

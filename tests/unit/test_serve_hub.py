@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_hub import Stage, events_of, logs_of
 from run_logs import START, Log
@@ -275,7 +275,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None)
 @given(STEPS, st.booleans())
 def test_no_byte_of_another_team(tmp_path_factory: pytest.TempPathFactory, steps: Any, by_path: bool) -> None:
     from agentmon.views.serve.ws import _error, _hello, answer

@@ -53,6 +53,11 @@ def within(work: Callable[[Past], Awaitable[None]]) -> list[str]:
     return said
 
 
+async def asked(of: Past) -> tuple[list[dict], object]:
+    """All runs, once the index is up to date: however long that takes."""
+    return await of.ask(lambda index: index_query.runs(index, Wanted()), 60.0)
+
+
 def names(rows: list[dict]) -> set[str]:
     return {row["run_id"] for row in rows}
 
@@ -74,11 +79,11 @@ def test_many_ask_and_one_reads(runs: Path, monkeypatch: pytest.MonkeyPatch):
         finished(runs, f"run-{n}")
 
     async def work(of: Past) -> None:
-        told = await asyncio.gather(*(of.ask(lambda index: index_query.runs(index, Wanted())) for _ in range(40)))
+        told = await asyncio.gather(*(asked(of) for _ in range(40)))
         assert all(names(rows) == {f"run-{n}" for n in range(5)} for rows, _ in told)
         assert all(progress is None for _, progress in told)
         finished(runs, "later")
-        rows, _ = await of.ask(lambda index: index_query.runs(index, Wanted()))
+        rows, _ = await asked(of)
         assert "later" in names(rows)
 
     assert within(work) == []
@@ -94,7 +99,7 @@ def test_an_answer_does_not_wait_for_all_logs(runs: Path, monkeypatch: pytest.Mo
 
     def slow(index, say, progress) -> None:
         progress(0, 1)
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         plain(index, say, progress)
 
     monkeypatch.setattr(indexing, "bring_up_to_date", slow)
@@ -105,7 +110,7 @@ def test_an_answer_does_not_wait_for_all_logs(runs: Path, monkeypatch: pytest.Mo
         assert rows == []
         assert progress is not None
         go_on.set()
-        rows, progress = await of.ask(lambda index: index_query.runs(index, Wanted()))
+        rows, progress = await asked(of)
         assert (names(rows), progress) == ({"one"}, None)
 
     within(work)
@@ -116,7 +121,7 @@ def test_an_index_that_goes_is_made_anew(runs: Path):
 
     async def work(of: Past) -> None:
         for _ in range(2):
-            rows, _ = await of.ask(lambda index: index_query.runs(index, Wanted()))
+            rows, _ = await asked(of)
             assert names(rows) == {"one"}
             for path in runs.parent.glob("history.sqlite3*"):
                 path.unlink()
@@ -132,9 +137,9 @@ def test_a_damaged_index_is_an_error_until_it_is_mended(runs: Path):
     async def work(of: Past) -> None:
         for _ in range(2):
             with pytest.raises(AgentmonError, match="damaged"):
-                await of.ask(lambda index: index_query.runs(index, Wanted()))
+                await asked(of)
         damaged.unlink()
-        rows, _ = await of.ask(lambda index: index_query.runs(index, Wanted()))
+        rows, _ = await asked(of)
         assert names(rows) == {"one"}
 
     within(work)
@@ -155,7 +160,7 @@ def test_logs_that_grow_are_read_by_many(runs: Path, monkeypatch: pytest.MonkeyP
         return reading.calls, last[-1] if last else 0.0
 
     async def work(of: Past) -> None:
-        await of.ask(lambda index: index_query.runs(index, Wanted()))
+        await asked(of)
         before = len(os.listdir("/proc/self/fd"))
         for turn in range(1, 5):
             for log in logs:

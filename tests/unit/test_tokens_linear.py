@@ -1,7 +1,6 @@
 """No line makes a pattern superlinear: near-misses of 64 KiB, made of the pattern's own matches."""
 
 import re
-import statistics
 import time
 from collections.abc import Iterator
 
@@ -69,9 +68,9 @@ def test_regex(name: str) -> None:
     for number, text in enumerate(near_misses(SIZE)):
         if seconds(name, text) < QUICK:
             continue
-        half = text[: SIZE // 2]
-        growth = statistics.median(seconds(name, text) / max(seconds(name, half), 1e-6) for _ in range(3))
-        assert growth < 3.5, (number, text[:80])
+        # the least of several: on a busy machine one may take any time
+        whole, quarter = (min(seconds(name, part) for _ in range(3)) for part in (text, text[: SIZE // 4]))
+        assert whole < 8 * max(quarter, 1e-4), (number, text[:80])  # 4 times where it is linear, 16 where quadratic
 
 
 def test_parsers() -> None:

@@ -12,7 +12,6 @@ class HttpConnection(H11Protocol):
     """Ends where no request is being answered and none has come whole in time; what was answered before it was read
     to its end counts as one that has not come."""
 
-    request_s = REQUEST_S
     _waiting: asyncio.TimerHandle | None = None
     _is_upgraded = False
 
@@ -42,7 +41,7 @@ class HttpConnection(H11Protocol):
         if answering or resting or self._is_upgraded:
             self._wait_no_more()
         elif self._waiting is None and not self.transport.is_closing():
-            self._waiting = self.loop.call_later(self.request_s, self.transport.close)
+            self._waiting = self.loop.call_later(REQUEST_S, self.transport.close)
 
     def _wait_no_more(self) -> None:
         if self._waiting is not None:

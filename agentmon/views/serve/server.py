@@ -16,7 +16,7 @@ from agentmon.views.serve.ws import MESSAGE_BYTES
 
 _MOST_CONNECTIONS = 2048
 _MOST_FILES = 16384
-_PING_S = 20.0
+_PING_S = 20.0  # between two pings, and how long a client has to answer one
 _LAST_ANSWERS_S = 2
 _LOGGING = {
     "version": 1,
@@ -67,11 +67,11 @@ def run(app: FastAPI, sockets: list[socket.socket], listening: Callable[[], None
     Server(config_of(app), listening).run(sockets)
 
 
-def config_of(app: FastAPI, ping_s: float = _PING_S) -> uvicorn.Config:
-    """What uvicorn is told. ping_s: between two pings, and how long a client has to answer one."""
+def config_of(app: FastAPI) -> uvicorn.Config:
+    """What uvicorn is told."""
     return uvicorn.Config(
-        app, loop="asyncio", http=HttpConnection, ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=ping_s,
-        ws_ping_timeout=ping_s, ws_per_message_deflate=False, lifespan="on", access_log=False, log_config=_LOGGING,
+        app, loop="asyncio", http=HttpConnection, ws=Connection, ws_max_size=MESSAGE_BYTES, ws_ping_interval=_PING_S,
+        ws_ping_timeout=_PING_S, ws_per_message_deflate=False, lifespan="on", access_log=False, log_config=_LOGGING,
         server_header=False, limit_concurrency=_MOST_CONNECTIONS, timeout_graceful_shutdown=_LAST_ANSWERS_S,
     )  # fmt: skip
 
