@@ -21,7 +21,17 @@ T = TypeVar("T")
 
 RELAY_WAITS_S = 5.0  # at the end of a run, for its collector
 _PR_SET_CHILD_SUBREAPER = 36
-_LOOKS = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "COLORTERM")
+_LOOKS = (
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "CLICOLOR",
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "LINES",
+    "COLORTERM",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+)
 _started: list[Popen[bytes]] = []  # those that may still run
 
 
@@ -36,7 +46,7 @@ def as_started_by_hand() -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for name in tuple(os.environ):
-        if name.startswith(("AGENTMON_", "GIT_", "OTEL_", "TRACE")) or name in _LOOKS:
+        if name.startswith(("AGENTMON_", "GIT_", "OTEL_", "PG", "TRACE")) or name in _LOOKS:
             del os.environ[name]
     if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
         os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"  # all our servers are here
