@@ -250,7 +250,7 @@ class Collector:
             for verdict in self._dog.watch.judge():  # many a tool tells at its end what it used
                 self._dog.act(verdict.too_late)
         missing = (
-            self._channel.counters.get("output_bytes")
+            self._channel.counters.get("sent_bytes")
             - self._received
             - sum(s["lost_bytes"] for s in self._sources.values())
         )

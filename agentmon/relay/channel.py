@@ -30,7 +30,7 @@ STREAMS: Final[tuple[Literal["stdout", "stderr", "merged", "tty"], ...]] = ("std
 _INDEX: Final[Mapping[str, int]] = {stream: number for number, stream in enumerate(STREAMS)}
 _HEADER = struct.Struct("<BBId")  # kind, stream, length, Unix seconds
 _SPAN = struct.Struct("<QQ")
-_COUNTERS = ("output_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase", "complete", "collector_pid")
+_COUNTERS = ("sent_bytes", "lost_bytes", "spool_end", "spool_read", "progress", "phase", "complete", "collector_pid")
 
 
 def index(stream: str) -> int:
@@ -155,6 +155,8 @@ class Channel:
 
     def send(self, kind: int, at: float, data: bytes = b"", stream: int = 0) -> None:
         """Hand a frame over. Raises BrokenPipeError when the collector is gone."""
+        if kind == DATA:
+            self.counters.add("sent_bytes", len(data))
         header = _HEADER.pack(kind, stream, len(data), at)
         if self.behind:
             if not self._keep(header + data) and kind == DATA:

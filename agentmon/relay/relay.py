@@ -1,7 +1,6 @@
 """Relay: the process that the user started. It copies bytes, passes signals on, and hands the bytes to the collector.
 
-One loop: read and write through while there is something, then hand it on. It waits for nobody but the child's own
-reader.
+One loop, one thing per wake-up: read, write through, hand on. It waits for nobody but the child's own reader.
 """
 
 import contextlib
@@ -27,7 +26,6 @@ from agentmon.relay.stop import BUDGET_EXIT, END_NOTE, KILL_NOTE, STOP_NOTE, Pat
 from agentmon.relay.terminal import Terminal, get_size, set_size
 
 CHUNK = 64 * 1024
-_TURN = 16  # reads of one stream until everything else gets its turn
 _LATE_TTY_MS = 30  # a pseudo-terminal passes bytes on through a kernel worker: wait this long for the last of them
 _FOREGROUND_MS = 500
 _DONE = -1
@@ -128,8 +126,6 @@ class Relay:
                     tap.left = 0
             for fd, event in events:
                 self._serve(fd, event)
-            if self._reporter is not None:
-                self._reporter.hand_on()
             if due is not None and (said := self._stop.check()):
                 self._say(said)
 
@@ -182,9 +178,7 @@ class Relay:
         if fd not in self._interests:
             return
         reporter = self._reporter
-        if self._serve_tap(fd, event):
-            pass
-        elif fd == self._arrivals.fd:
+        if fd == self._arrivals.fd:
             for arrival in self._arrivals.read():
                 self._arrived(arrival)
         elif fd == self._error_fd:
@@ -197,9 +191,10 @@ class Relay:
             reporter.flush(event)
         elif fd == 0 and self._session is not None:
             self._keys.read()
+        else:
+            self._serve_tap(fd, event)
 
-    def _serve_tap(self, fd: int, event: int) -> bool:
-        """Whether it is one of a tap's descriptors."""
+    def _serve_tap(self, fd: int, event: int) -> None:
         for tap in self._taps:
             if not tap.open:
                 continue
@@ -208,22 +203,15 @@ class Relay:
                     self._write(tap, tap.pending)
                 elif event & select.POLLERR:
                     self._shut(tap)  # nobody reads any more: the child is to know with its next write
-                return True
+                return
             if fd == tap.read_fd:
                 if event & select.POLLOUT:
                     self._keys.write()
-                if event & (select.POLLIN | BAD):
-                    self._copy(tap)
-                return True
-        return False
+                if event & (select.POLLIN | BAD) and not tap.pending:
+                    self._read(tap)
+                return
 
     # ------------------------------------------------------------------ bytes
-
-    def _copy(self, tap: child.Tap) -> None:
-        """What is there, as far as its reader takes it: to poll for every piece of a burst takes twice as long."""
-        for _ in range(_TURN):
-            if not tap.open or tap.pending or not self._read(tap):
-                return
 
     def _read(self, tap: child.Tap) -> bool:
         try:
@@ -362,10 +350,8 @@ class Relay:
                 self._ended(report["status"], report["usage"])
 
     def _child_stopped(self, number: int) -> None:
-        while any(tap.open and not tap.pending and self._read(tap) for tap in self._taps):
+        while any(self._read(tap) for tap in self._taps if tap.open and not tap.pending):
             pass
-        if self._reporter is not None:
-            self._reporter.hand_on()
         if self._session is not None:
             self._session.child_stopped(number)
         else:

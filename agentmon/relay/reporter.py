@@ -15,7 +15,7 @@ _WAIT_S = 5.0
 _IDLE_S = 0.25
 _TURN_MS = 50
 _LONGEST_TURN_S = 0.2
-_CHUNK = 64 * 1024  # of notes at once, and of output in one frame
+_CHUNK = 64 * 1024
 
 
 class Reporter:
@@ -31,39 +31,17 @@ class Reporter:
         self.heard: Callable[[str], None] = lambda _: None
         self.lost: Callable[[], None] = lambda: None
         os.set_blocking(notes_fd, False)
-        self._held: list[bytes] = []  # of one stream, that came since _held_at (Unix seconds)
-        self._held_bytes = 0
-        self._held_stream = ""
-        self._held_at = 0.0
 
     def data(self, stream: str, data: bytes) -> None:
-        """Bytes that the child wrote. What follows at once goes with them: they wait for `hand_on` or a whole frame."""
-        if not self.alive:
-            return
-        self.channel.counters.add("output_bytes", len(data))
-        if stream != self._held_stream:
-            self.hand_on()
-        if not self._held:
-            self._held_stream, self._held_at = stream, time.time()
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes >= _CHUNK:
-            self.hand_on()
-
-    def hand_on(self) -> None:
-        """Let nothing wait any longer."""
-        if not self._held:
-            return
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        self._held, self._held_bytes = [], 0
-        try:
-            self.channel.send(frames.DATA, self._held_at, data, frames.index(self._held_stream))
-        except OSError:
-            self._lose()
+        """Bytes that the child wrote."""
+        if self.alive:
+            try:
+                self.channel.send(frames.DATA, time.time(), data, frames.index(stream))
+            except OSError:
+                self._lose()
 
     def tell(self, kind: int, **fields: object) -> None:
         """Anything else."""
-        self.hand_on()
         if self.alive:
             try:
                 self.channel.tell(kind, time.time(), **fields)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from agentmon.relay import channel as channels
 from agentmon.relay.channel import DATA, EXIT, LOST, START, Channel, Frame, FrameReader, Spool
-from agentmon.relay.reporter import Reporter
 
 
 @pytest.fixture
@@ -105,6 +104,7 @@ def test_a_reader_that_comes_and_goes(channel: Channel, seed: int) -> None:
     for stream in (0, 1):
         assert _bytes(reader.got, stream) + _lost(reader.got, stream) == sent[stream]
     assert channel.counters.get("lost_bytes") == _lost(reader.got, 0) + _lost(reader.got, 1)
+    assert channel.counters.get("sent_bytes") == sum(sent.values())
 
 
 def test_losses_are_told_where_they_are(channel: Channel) -> None:
@@ -185,24 +185,3 @@ def test_the_ring_wraps(parts: list[bytes]) -> None:
         position += len(part)
     assert os.fstat(spool.fd).st_size <= 64
     os.close(spool.fd)
-
-
-def test_output_waits_for_what_follows_at_once_and_no_longer(channel: Channel) -> None:
-    notes, write = os.pipe()
-    reader, reporter = Reader(channel), Reporter(channel, notes)
-    for stream, data in (("stdout", b"a"), ("stdout", b"b"), ("stderr", b"c"), ("stdout", b"d")):
-        reporter.data(stream, data)
-    assert channel.counters.get("output_bytes") == 4  # should we be killed now, it is known what is missing
-    reporter.tell(EXIT, code=0)
-    reporter.data("stdout", b"e")
-    reporter.hand_on()
-    reporter.hand_on()
-    reporter.data("stderr", b"f" * 60_000)
-    reporter.data("stderr", b"g" * 60_000)
-    reader.read_all()
-    assert [(frame.kind, frame.stream, len(frame.data)) for frame in reader.got if frame.kind == DATA] == [
-        (DATA, 0, 2), (DATA, 1, 1), (DATA, 0, 1), (DATA, 0, 1), (DATA, 1, 120_000),
-    ]  # fmt: skip
-    assert [frame.kind for frame in reader.got].index(EXIT) == 3
-    for fd in (notes, write):
-        os.close(fd)
