@@ -1,5 +1,6 @@
 """The `agentmon` command. Subcommands are imported when they are called: `run` starts fast."""
 
+import gc
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -44,7 +45,11 @@ class LazyGroup(click.Group):
             return None
         if cmd_name in CONFIGURED and not ctx.resilient_parsing:
             ctx.default_map = dict(default_map())
-        return load(cmd_name)
+        command = load(cmd_name)
+        if not gc.isenabled():
+            gc.freeze()
+            gc.enable()
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -296,9 +296,12 @@ class Collector:
         the others only while they make progress."""
         moved_at = time.monotonic()
         progress = self._channel.counters.get("progress")
-        while waiting := [sink for sink in self._sinks if not sink.idle]:
+        while True:
             now = time.monotonic()
             self._pump(now)
+            waiting = [sink for sink in self._sinks if not sink.idle]
+            if not waiting:
+                return
             if self._channel.counters.get("progress") != progress:
                 progress, moved_at = self._channel.counters.get("progress"), now
             if not any(sink.must for sink in waiting):

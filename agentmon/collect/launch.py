@@ -90,6 +90,7 @@ def _collect(
     with contextlib.suppress(OSError):
         os.nice(NICE)
     select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
+    gc.disable()  # as in our own start
     from agentmon import redact, runs, tracecontext
     from agentmon.collect.collector import Collector
     from agentmon.collect.intake import remove_folder
@@ -110,6 +111,7 @@ def _collect(
             os.write(notes_fd, text.encode("utf-8", "replace") + b"\n")
 
     def pipeline() -> "Pipeline":  # as much to load as all else; many a run prints nothing
+        gc.disable()
         from agentmon.collect.parsers.all import standard
         from agentmon.collect.pipeline import Pipeline
 
@@ -117,6 +119,7 @@ def _collect(
         made = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
         gc.freeze()  # what is there now stays; and a block of lines makes many objects, none of them in a circle
         gc.set_threshold(_COLLECT_EVERY)
+        gc.enable()
         return made
 
     pricers: list[Pricer] = []
@@ -128,6 +131,8 @@ def _collect(
             pricers.append(Pricer(reading.prices, notice))
         return pricers[0].price(finding, at)
 
+    gc.freeze()
+    gc.enable()
     Collector(about, pipeline, price, sinks, channel, notice, sources, reading.limits).run()
     os.close(notes_fd)  # the relay need not wait for what follows
     if folder is not None:

@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from agentmon.errors import AgentmonError
 from agentmon.sinks import Sink
 
-_OWN = re.compile(r"fd:([0-9]+)|(?:/dev|/proc/self)/fd/([0-9]+)")
+_OWN = r"fd:([0-9]+)|(?:/dev|/proc/self)/fd/([0-9]+)"
 _NAMED = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 def descriptor_of(word: str) -> int | None:
     """Which of our own descriptors `word` means, if it means one. A path such as `/dev/fd/63`, which a shell puts in
     the place of `>(jq)`, leads somewhere else in the collector, or nowhere."""
-    if match := _OWN.fullmatch(word):
+    if "fd" in word and (match := re.fullmatch(_OWN, word)):
         return int(match[1] or match[2])
     return _NAMED.get(word)
 

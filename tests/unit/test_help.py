@@ -1,5 +1,6 @@
 """Help: every command has examples, and they are what it takes."""
 
+import gc
 import re
 import shlex
 from collections.abc import Iterator
@@ -79,3 +80,15 @@ def test_the_list_says_what_the_commands_say_of_themselves():
             first = " ".join((command.help or "").split("\n\n")[0].split())
             assert first == what, name
     assert list(COMMANDS) == re.findall(r"^  ([a-z]+) ", help_of(()).split("Commands:")[1], re.M)
+
+
+def test_garbage_is_collected_again_once_a_command_is_loaded() -> None:
+    """At the start it is not: modules are none."""
+    gc.disable()
+    try:
+        with click.Context(agentmon, info_name="agentmon") as ctx:
+            agentmon.get_command(ctx, "schema")
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()

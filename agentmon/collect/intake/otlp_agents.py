@@ -6,12 +6,12 @@ call, and every exporter less is one less to wait for at its end.
 
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-_DURATION = re.compile(r"[0-9.]+[smhd]?")
+_ASSIGNMENT = r"[A-Za-z_][A-Za-z0-9_]*="  # compiled where it is needed: that takes longer than all else here
+_DURATION = r"[0-9.]+[smhd]?"
+_ENDINGS = (".exe", ".cmd", ".ps1")
 _NAMES = {
     "claude": "claude-code", "claude-code": "claude-code", "gemini": "gemini-cli", "gemini-cli": "gemini-cli",
     "qwen": "qwen-code", "qwen-code": "qwen-code", "copilot": "copilot-cli", "codex": "codex",
@@ -57,8 +57,8 @@ def agent_of(argv: Sequence[str]) -> Command | None:
     while place < len(words):
         word = words[place]
         name = os.path.basename(word.rstrip("/"))
-        name = re.sub(r"\.(exe|cmd|ps1)\Z", "", name)
-        if _ASSIGNMENT.match(word) and runner in ("", "env"):
+        name = name[:-4] if name.endswith(_ENDINGS) else name
+        if runner in ("", "env") and "=" in word and re.match(_ASSIGNMENT, word):
             key, _, value = word.partition("=")
             settings[os.fsencode(key)] = os.fsencode(value)
         elif word.startswith("-"):
@@ -70,7 +70,7 @@ def agent_of(argv: Sequence[str]) -> Command | None:
             return _in_script(words[place + 1 :], settings)
         elif name in _WRAPPERS or name.rstrip("0123456789.") in _RUNNERS:
             runner = name if name in _RUNNERS or name in _WRAPPERS else name.rstrip("0123456789.")
-        elif not (word in _RUNNERS.get(runner, ()) or (runner in _WRAPPERS and _DURATION.fullmatch(word))):
+        elif not (word in _RUNNERS.get(runner, ()) or (runner in _WRAPPERS and re.fullmatch(_DURATION, word))):
             return None
         place += 1
     return None
@@ -80,13 +80,15 @@ def _tool(word: str, name: str, runner: str) -> str | None:
     if name in _NAMES and (runner in _WRAPPERS or runner in _RUNNERS or not runner):
         return _NAMES[name]
     for package, tool in _PACKAGES.items():
-        if re.search(rf"(\A|/){re.escape(package)}(@[^/]*)?(/|\Z)", word):
+        if package in word and re.search(rf"(\A|/){re.escape(package)}(@[^/]*)?(/|\Z)", word):
             return tool
     return None
 
 
 def _in_script(words: Sequence[str], settings: Mapping[bytes, bytes]) -> Command | None:
     """`-c 'a && b'`: the first agent at the beginning of a simple command."""
+    import shlex
+
     script = next((words[i + 1] for i, w in enumerate(words[:-1]) if re.fullmatch(r"-[a-z]*c", w)), None)
     if script is None:
         return None
