@@ -24,6 +24,8 @@ _SCREEN = re.compile(rb"\x1b\[\?(?:1049|1047|47)([hl])")
 _SKIPPED = b"\x1f"  # a column that the cursor passed over without writing, while escapes are taken out
 _BLANKS = bytes(0x20 if b == 0x1F else b for b in range(256))
 _CONTROL = bytes(set(range(32)) - {0x09, 0x0A, 0x0D, 0x1B, 0x1F}) + b"\x7f"
+_TAKEN_OUT = [bytes([byte]) for byte in _CONTROL + _SKIPPED]
+_LARGE = 16 * 1024  # from here on, to look for each of them takes less time than to go through all bytes
 _CARRY = 16  # more than the longest escape that _SCREEN knows
 
 
@@ -198,6 +200,8 @@ def _clean(data: bytes) -> bytes:
         data = _moved(data)
         if b"\r" in data:
             data = _last_updates(data)
+    if len(data) >= _LARGE and not any(byte in data for byte in _TAKEN_OUT):
+        return data
     return data.translate(_BLANKS, _CONTROL)
 
 

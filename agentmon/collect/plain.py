@@ -49,6 +49,6 @@ def iso(time: float) -> str:
     return f"{_second(whole)}.{microseconds:06d}Z"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=128)
 def _second(whole: int) -> str:
     return datetime.fromtimestamp(whole, UTC).isoformat().removesuffix("+00:00")

@@ -49,6 +49,15 @@ def test_lines(name: str) -> None:
     assert [text for text, _ in _lines([bytes([byte]) for byte in data])] == expected
 
 
+@pytest.mark.parametrize("byte", [*range(32), 127])
+def test_one_byte_in_a_large_block(byte: int) -> None:
+    """As in a small one."""
+    odd = b"odd" + bytes([byte]) + b"line\n"
+    small = _lines([odd])
+    large = _lines([b"as all others\n" * 1000 + odd + b"as all others\n" * 1000])
+    assert large == [("as all others", False)] * 1000 + small + [("as all others", False)] * 1000
+
+
 PARTS = st.sampled_from(
     [b"a", b"word ", b"\n", b"\r\n", b"\r", b"\x1b[31m", b"\x1b[0m", b"\x1b[2C", b"\x1b[1;1H", b"\x1b]0;t\x07", b"\x1b",
      b"[",

@@ -152,7 +152,7 @@ class Tokens:
             if match is None:
                 continue
             groups = match.groupdict()
-            if groups and _is_quoted(pattern, match, groups):
+            if groups and _is_quoted(pattern, match):
                 continue
             if self._matched is not None:
                 self._say(pattern.name, {k: v for k, v in groups.items() if v is not None})
@@ -331,7 +331,7 @@ class _StreamState:
         return bool(self.object) or self.section is not None or self.labels.attentive or self.table.open
 
 
-def _is_quoted(pattern: Pattern, match: re.Match[str], groups: Mapping[str, str | None]) -> bool:
+def _is_quoted(pattern: Pattern, match: re.Match[str]) -> bool:
     """Whether the figures stand in a code span, or are those of nobody's and no consumption."""
     text = match.string
     if text.startswith("|") and text.rstrip().endswith("|"):  # a row of a Markdown table
@@ -339,7 +339,7 @@ def _is_quoted(pattern: Pattern, match: re.Match[str], groups: Mapping[str, str 
     known = pattern.tool is not None or pattern.within is not None
     if known and "`" not in text:
         return False
-    start = min([match.start(name) for name, value in groups.items() if value is not None])
+    start = min([begin for begin, _ in match.regs[1:] if begin >= 0])
     return in_backticks(text, start) or (not known and is_unused(text, start, match.end()))
 
 
