@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import select
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,10 +90,11 @@ def _collect(
     with contextlib.suppress(OSError):
         os.nice(NICE)
     select.select([channel.read_fd], [], [])  # the child goes first: what follows costs more than its start
-    gc.disable()  # as in our own start
-    from agentmon import redact, runs, tracecontext
-    from agentmon.collect.collector import Collector
-    from agentmon.collect.intake import remove_folder
+    gc.set_threshold(_COLLECT_EVERY)  # a block of lines makes many objects, none of them in a circle
+    with _loading():
+        from agentmon import redact, runs, tracecontext
+        from agentmon.collect.collector import Collector
+        from agentmon.collect.intake import remove_folder
 
     words = map(_valid, about.argv)
     traceparent, tracestate = tracecontext.recorded(about.traceparent, about.tracestate)
@@ -111,16 +112,12 @@ def _collect(
             os.write(notes_fd, text.encode("utf-8", "replace") + b"\n")
 
     def pipeline() -> "Pipeline":  # as much to load as all else; many a run prints nothing
-        gc.disable()
-        from agentmon.collect.parsers.all import standard
-        from agentmon.collect.pipeline import Pipeline
+        with _loading():
+            from agentmon.collect.parsers.all import standard
+            from agentmon.collect.pipeline import Pipeline
 
-        parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
-        made = Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
-        gc.freeze()  # what is there now stays; and a block of lines makes many objects, none of them in a circle
-        gc.set_threshold(_COLLECT_EVERY)
-        gc.enable()
-        return made
+            parsers = standard(reading.patterns, notice=notice) if reading.use_output else ()
+            return Pipeline(parsers, logs=about.logs, redacted=about.redacted, notice=notice)
 
     pricers: list[Pricer] = []
 
@@ -131,13 +128,20 @@ def _collect(
             pricers.append(Pricer(reading.prices, notice))
         return pricers[0].price(finding, at)
 
-    gc.freeze()
-    gc.enable()
     Collector(about, pipeline, price, sinks, channel, notice, sources, reading.limits).run()
     os.close(notes_fd)  # the relay need not wait for what follows
     if folder is not None:
         remove_folder(folder)
     runs.prune()
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """What comes to be here stays, and no garbage is looked for among it, as in our own start."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 def _valid(word: str) -> str:

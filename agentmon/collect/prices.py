@@ -71,10 +71,8 @@ class Pricer:
         return finding if cost is None else replace(finding, payload=replace(cost, cost_source="prices"))
 
     def _single(self, usage: TokenUsage, time: float | None) -> TokenUsage | None:
-        if usage.model is None:
-            return None
         amounts = _amounts(usage.input_tokens, usage.output_tokens, usage.cache_read_tokens, usage.cache_write_tokens)
-        if amounts is None:
+        if usage.model is None or amounts is None:
             return None
         dollars = self._dollars(usage.model, amounts, usage.scope == "session", time)
         return None if dollars is None else replace(usage, cost_usd=dollars)
